@@ -1,0 +1,88 @@
+// AsOutcome(a): awaits `a` and gives how it ended, instead of passing exceptions and stops on.
+//
+//   gyre::Outcome<int> outcome = co_await gyre::AsOutcome(Ask());
+//
+// Cancellation: a stop is observed, not swallowed: the scope stays stopped, and the next await meets it again. Observing a
+//               stop costs a turn of the loop. [D28]
+// Cost:         none beside the awaited task's own; an awaitable that is no Task gets a frame.
+#ifndef GYRE_RUNTIME_AS_OUTCOME_H_
+#define GYRE_RUNTIME_AS_OUTCOME_H_
+
+#include <concepts>
+#include <coroutine>
+#include <type_traits>
+#include <utility>
+
+#include "gyre/runtime/internal/finish.h"
+#include "gyre/runtime/internal/gcc12_guard.h"
+#include "gyre/runtime/outcome.h"
+#include "gyre/runtime/task.h"
+
+namespace gyre {
+namespace internal {
+
+template <class T>
+class [[nodiscard]] OutcomeAwaiter final : private Boundary, private Runnable {
+ public:
+  explicit OutcomeAwaiter(Promise<T>* frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
+  OutcomeAwaiter(const OutcomeAwaiter&) = delete;
+  OutcomeAwaiter& operator=(const OutcomeAwaiter&) = delete;
+  ~OutcomeAwaiter() {
+    if (frame_ != nullptr) frame_->handle().destroy();
+  }
+
+  bool await_ready() const noexcept { return false; }
+
+  template <std::derived_from<PromiseBase> P>
+  std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) noexcept {
+    parent_ = &awaiting.promise();
+    frame_->Start(*parent_->scope(), static_cast<Boundary&>(*this));
+    LoopCore* loop = parent_->scope()->loop();
+    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, frame_->handle());
+    return frame_->handle();
+  }
+
+  Outcome<T> await_resume() {
+    if (frame_ == nullptr) return Outcome<T>();
+    return TakeOutcomeAndDestroy(std::exchange(frame_, nullptr));
+  }
+
+ private:
+  std::coroutine_handle<> OnDone() noexcept override {
+    LoopCore* loop = parent_->scope()->loop();
+    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, parent_->handle());
+    return parent_->handle();
+  }
+  void OnStopped() noexcept override {
+    frame_ = nullptr;
+    parent_->scope()->loop()->PushReady(*this);
+  }
+  void Run() override { Resume(*parent_); }
+  void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
+
+  Promise<T>* frame_;  // null once taken, or destroyed by a stop
+  PromiseBase* parent_ = nullptr;
+};
+
+template <class T>
+class [[nodiscard]] OutcomeOperation {
+ public:
+  explicit OutcomeOperation(Task<T> task) : task_(std::move(task)) {}
+  auto operator co_await() && { return OutcomeAwaiter<T>(TaskAccess::Release(task_)); }
+
+ private:
+  Task<T> task_;
+};
+
+}  // namespace internal
+
+template <internal::Awaitable A>
+  requires(!std::is_lvalue_reference_v<A>)
+auto AsOutcome(A&& awaitable) {
+  using T = internal::AwaitResult<A>;
+  return internal::OutcomeOperation<T>(internal::ToTask(std::forward<A>(awaitable)));
+}
+
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_AS_OUTCOME_H_

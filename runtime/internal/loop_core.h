@@ -1,0 +1,66 @@
+// LoopCore: the part of a loop that every await touches, kept small and inline.
+//
+// Thread-safety: the loop's thread only; `tls_loop` says which loop, if any, runs on this thread right now. It is set
+//                around a run (in simulation around each turn), so it is not bound to the thread.
+#ifndef GYRE_RUNTIME_INTERNAL_LOOP_CORE_H_
+#define GYRE_RUNTIME_INTERNAL_LOOP_CORE_H_
+
+#include <cstdint>
+
+#include "gyre/runtime/internal/frame_pool.h"
+#include "gyre/runtime/internal/runnable.h"
+
+namespace gyre {
+class Loop;
+}
+
+namespace gyre::internal {
+
+// Transfers between coroutines (into a child, and back from it) that one resumption may make before it must go
+// through the ready queue: fairness, and the bound of the stack where symmetric transfer is no tail call (gcc at -O0,
+// -O1 and under sanitizers keeps up to 704 B of stack for each).
+inline constexpr int32_t kTransferBudget = 256;
+
+// Resumptions from the run-next slot that may follow one another.
+inline constexpr int32_t kRunNextMax = 3;
+
+struct LoopCore {
+  explicit LoopCore(Loop& owner) : loop(owner) {}
+
+  // The tail of the ready queue: it runs in the next turn.
+  void PushReady(Runnable& node) { ready.Push(node); }
+
+  // Next after the running task: for a wake-up by the running task, whose data is still in the cache. The one that
+  // held the slot goes to the tail.
+  void PushNext(Runnable& node) {
+    if (run_next != nullptr) ready.Push(*run_next);
+    run_next = &node;
+  }
+
+  // Runs as soon as no coroutine of this loop is on the stack: to destroy frames that have just finished.
+  void PushReap(Runnable& node) { reap.Push(node); }
+
+  int32_t budget = kTransferBudget;
+  int32_t unwinding = 0;  // depth of frame destruction by stop or Try: what IsUnwinding() tells
+  FramePool pool;
+  ReadyQueue ready;
+  Runnable* run_next = nullptr;
+  ReadyQueue reap;
+  Loop& loop;
+};
+
+inline constinit thread_local LoopCore* tls_loop = nullptr;
+
+// Null where frames must come from outside the pool: no loop runs here, or a test watches every allocation.
+inline constinit thread_local FramePool* tls_pool = nullptr;
+
+inline void* AllocateFrame(size_t size) {
+  FramePool* pool = tls_pool;
+  return pool != nullptr ? pool->Allocate(size) : FramePool::AllocateOutside(size);
+}
+
+inline void FreeFrame(void* address, size_t size) { FramePool::Free(tls_pool, address, size); }
+
+}  // namespace gyre::internal
+
+#endif  // GYRE_RUNTIME_INTERNAL_LOOP_CORE_H_

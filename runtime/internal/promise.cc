@@ -1,0 +1,71 @@
+#include "gyre/runtime/internal/promise.h"
+
+#include <new>
+
+namespace gyre::internal {
+namespace {
+
+// One resumption that waits its turn because the budget is spent. Rare (once per kTransferBudget transfers), so it has
+// a block of its own instead of a place in every frame.
+class DeferredResume final : public Runnable {
+ public:
+  explicit DeferredResume(std::coroutine_handle<> frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
+
+  static void* operator new(size_t size) { return AllocateFrame(size); }
+  static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }
+
+  void Run() override {
+    const std::coroutine_handle<> frame = frame_;
+    delete this;
+    tls_loop->budget = kTransferBudget;
+    frame.resume();
+  }
+  void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
+
+ private:
+  std::coroutine_handle<> frame_;
+};
+
+}  // namespace
+
+void Resume(PromiseBase& frame) {
+  frame.scope()->loop()->budget = kTransferBudget;
+  frame.handle().resume();
+}
+
+std::coroutine_handle<> Defer(LoopCore& loop, std::coroutine_handle<> frame) noexcept {
+  try {
+    loop.PushReady(*new DeferredResume(frame));
+  } catch (const std::bad_alloc&) {
+    return frame;
+  }
+  return std::noop_coroutine();
+}
+
+void UnwindStopped(PromiseBase& innermost) noexcept {
+  LoopCore* loop = innermost.scope()->loop();
+  ++loop->unwinding;
+  PromiseBase* frame = &innermost;
+  for (;;) {
+    if (frame->has_boundary()) {
+      Boundary* boundary = frame->boundary();
+      frame->handle().destroy();
+      --loop->unwinding;
+      boundary->OnStopped();
+      return;
+    }
+    FrameLink* link = frame->link();  // in the parent's frame, so it outlives this one
+    frame->handle().destroy();
+    link->child = nullptr;
+    frame = link->parent;
+  }
+}
+
+void DestroyUnwinding(PromiseBase& frame) noexcept {
+  LoopCore* loop = frame.scope()->loop();
+  ++loop->unwinding;
+  frame.handle().destroy();
+  --loop->unwinding;
+}
+
+}  // namespace gyre::internal

@@ -1,0 +1,178 @@
+// PromiseBase: what every coroutine frame of gyre carries, and how frames hand over to one another.
+//
+// A frame has one word that says where to go when it ends: either the FrameLink in the awaiting frame (low bit clear),
+// or a Boundary (low bit set): a scope, a combinator, a spawned task. So a chain of awaits costs no virtual call, and
+// a stop can walk it upwards, destroying frames innermost first, without recursion.
+//
+// Thread-safety: a frame runs, ends and is destroyed on its home loop; one made outside any loop adopts the loop that
+//                first awaits it. Anything else is a check failure.
+// Cost:          two words and a state byte per frame, beside the result.
+#ifndef GYRE_RUNTIME_INTERNAL_PROMISE_H_
+#define GYRE_RUNTIME_INTERNAL_PROMISE_H_
+
+#include <coroutine>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/loop_core.h"
+#include "gyre/runtime/internal/scope_core.h"
+
+#if defined(__clang__) && __clang_major__ < 17
+#error "gyre needs clang 17 or later: earlier ones miscompile coroutines (llvm #56301)"
+#elif !defined(__clang__) && defined(__GNUC__) && (__GNUC__ < 12)
+#error "gyre needs gcc 12.2 or later"
+#endif
+
+// gcc before 13 miscompiles common coroutine idioms; the defences below exist only there.
+#if !defined(__clang__) && defined(__GNUC__) && __GNUC__ < 13
+#define GYRE_INTERNAL_GCC12 1
+#endif
+
+namespace gyre::internal {
+
+class PromiseBase;
+
+// Lives in the awaiting frame's awaiter. `child` is null when there is no frame left to destroy.
+struct FrameLink {
+  PromiseBase* child = nullptr;
+  PromiseBase* parent = nullptr;
+};
+
+// The end of a chain of frames.
+class Boundary {
+ public:
+  // The topmost frame has its result and is suspended at its end; called from within its final await, so the frame
+  // must not be destroyed here. Returns the coroutine to run next, or a no-op coroutine.
+  virtual std::coroutine_handle<> OnDone() noexcept = 0;
+
+  // The chain was stopped; all its frames are destroyed already. No coroutine is on the stack.
+  virtual void OnStopped() noexcept = 0;
+
+ protected:
+  ~Boundary() = default;
+};
+
+enum class FrameState : uint8_t {
+  kUnfinished,  // left by return, exception, Try
+  kValue,
+  kException,
+  kTried,  // has its value (a bad status), but is suspended at a Try with its locals alive
+};
+
+// Resumes `frame` from the loop with a fresh budget.
+void Resume(PromiseBase& frame);
+
+// Queues `frame` behind everything that is ready: its budget is spent. Resumes it directly if there is no memory.
+std::coroutine_handle<> Defer(LoopCore& loop, std::coroutine_handle<> frame) noexcept;
+
+// Destroys the frames from `innermost` up to its boundary, then tells the boundary.
+void UnwindStopped(PromiseBase& innermost) noexcept;
+
+// Destroys one frame whose locals are still alive, with IsUnwinding() true.
+void DestroyUnwinding(PromiseBase& frame) noexcept;
+
+class PromiseBase {
+ public:
+  PromiseBase() noexcept : continuation_(reinterpret_cast<uintptr_t>(tls_loop)) {}
+  PromiseBase(const PromiseBase&) = delete;
+  PromiseBase& operator=(const PromiseBase&) = delete;
+
+  std::suspend_always initial_suspend() noexcept { return {}; }
+
+  struct FinalAwaiter {
+    FinalAwaiter() noexcept {}
+    bool await_ready() noexcept { return false; }
+    template <class P>
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<P> frame) noexcept {
+      return frame.promise().TransferUp();
+    }
+    void await_resume() noexcept {}
+  };
+  FinalAwaiter final_suspend() noexcept { return FinalAwaiter(); }
+
+  static void* operator new(size_t size) {
+    void* block = AllocateFrame(size);
+#ifdef GYRE_INTERNAL_GCC12
+    last_block_ = block;
+#endif
+    return block;
+  }
+  static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }
+
+  std::coroutine_handle<PromiseBase> handle() noexcept {
+    return std::coroutine_handle<PromiseBase>::from_promise(*this);
+  }
+  ScopeCore* scope() const { return scope_; }
+  FrameState state() const { return state_; }
+  bool is_started() const { return scope_ != nullptr; }
+
+  // Gives the frame its place in the world, once. It still has to be resumed.
+  void Start(ScopeCore& scope, FrameLink& link) noexcept { Start(scope, reinterpret_cast<uintptr_t>(&link)); }
+  void Start(ScopeCore& scope, Boundary& boundary) noexcept {
+    Start(scope, reinterpret_cast<uintptr_t>(&boundary) | kBoundaryBit);
+  }
+
+  // Where control goes when this frame has its result.
+  std::coroutine_handle<> TransferUp() noexcept {
+    if ((continuation_ & kBoundaryBit) != 0) [[unlikely]] return boundary()->OnDone();
+    std::coroutine_handle<> parent = link()->parent->handle();
+    LoopCore* loop = scope_->loop();
+    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, parent);
+    return parent;
+  }
+
+  bool has_boundary() const { return (continuation_ & kBoundaryBit) != 0; }
+  Boundary* boundary() const { return reinterpret_cast<Boundary*>(continuation_ & ~kBoundaryBit); }
+  FrameLink* link() const { return reinterpret_cast<FrameLink*>(continuation_); }
+
+  // Try ended this frame: its value is set, its locals are alive.
+  void MarkTried() { state_ = FrameState::kTried; }
+
+ protected:
+  void SetState(FrameState state) { state_ = state; }
+
+#ifdef GYRE_INTERNAL_GCC12
+  // gcc 12 can place the promise 8 bytes off (PR 106188): everything after that jumps to garbage. Caught here instead.
+  void CheckLayout() {
+    GYRE_CHECK(handle().address() == last_block_,
+               "gcc 12 laid out a coroutine frame wrongly (PR 106188): a coroutine without local variables has "
+               "co_await inside the condition of an if, while, do or switch; bind the result to a named local first");
+  }
+#else
+  void CheckLayout() {}
+#endif
+
+ private:
+  static constexpr uintptr_t kBoundaryBit = 1;
+
+  void Start(ScopeCore& scope, uintptr_t continuation) noexcept {
+    GYRE_CHECK(scope_ == nullptr, "a Task can be awaited once");
+    GYRE_CHECK(continuation_ == 0 || continuation_ == reinterpret_cast<uintptr_t>(scope.loop()),
+               "a Task made on one loop was awaited on another: send a callable and its arguments instead");
+    continuation_ = continuation;
+    scope_ = &scope;
+  }
+
+  // Before Start: the LoopCore the frame was made on, or 0. After: FrameLink*, or Boundary* | 1.
+  uintptr_t continuation_;
+  ScopeCore* scope_ = nullptr;  // null until Start
+  FrameState state_ = FrameState::kUnfinished;
+
+#ifdef GYRE_INTERNAL_GCC12
+  static inline constinit thread_local void* last_block_ = nullptr;
+#endif
+};
+
+}  // namespace gyre::internal
+
+namespace gyre {
+
+// True inside destructors that run because a coroutine is unwound by a stop or by Try. std::uncaught_exceptions() is 0
+// then, so a scope guard that commits on success must ask this too.
+inline bool IsUnwinding() noexcept { return internal::tls_loop != nullptr && internal::tls_loop->unwinding > 0; }
+
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_INTERNAL_PROMISE_H_

@@ -1,0 +1,147 @@
+// Leaf: how to write an awaitable that waits for something of its own, can be stopped, and is completed once.
+//
+// gyre's own timers, sockets and primitives are built on it, and so is anything that a program adds. An awaitable has
+// two parts: an operation (movable, does nothing yet), and the Leaf that its `operator co_await() &&` makes, which lives
+// in the awaiting coroutine's frame while it waits:
+//
+//   class Ticket {                                      // the operation
+//     auto operator co_await() && { return Waiter(*gate_); }
+//   };
+//   class Waiter : public gyre::Leaf {                  // the leaf
+//    public:
+//     explicit Waiter(Gate& gate) : gate_(gate) {}      // always a constructor: gcc 12 breaks aggregate awaiters
+//     auto await_suspend(auto awaiting) { return Suspend(awaiting, [this] { return TryPassOrQueue(); }); }
+//     int await_resume() { return number_; }
+//    private:
+//     void OnStop() noexcept override { gate_.Unqueue(*this); CompleteStopped(); }
+//   };
+//
+// The contract:
+//  1. Suspend first asks whether the scope is stopped: then nothing is tried. Otherwise it calls `start` once: true means
+//     done already (no suspension), false means that exactly one of Complete, CompleteNext, CompleteStopped and
+//     CompleteFromAnyThread will follow.
+//  2. OnStop comes at most once, while waiting, from inside RequestStop: revoke the wait and CompleteStopped(), or, where
+//     that takes time (an operation in the kernel, a job on a thread), ask for it and complete later. A completion that
+//     had its effect stays a Complete(): the result is delivered, and the next await reports the stop.
+//  3. Undo: the stop came after Complete() and before the coroutine ran. Return true after giving back what had been
+//     handed over (a permit, a lock), or if there was nothing (a sleep): the await then ends stopped. Return false to
+//     deliver it (data that would be lost).
+//  4. After a completion the completer must not touch the leaf again: its frame may be gone.
+//
+// Thread-safety: the loop's thread only, but for CompleteFromAnyThread.
+// Lifetime:      in the frame of the awaiting coroutine; the frame can't be destroyed before the leaf is completed.
+// Cancellation:  as above; a leaf await is always a cancellation point, also when the result would be ready.
+// Errors:        completing twice, or a leaf that does not wait, is a check failure.
+// Cost:          48 bytes; suspending links it into its scope and completing unlinks it: a few stores.
+#ifndef GYRE_RUNTIME_LEAF_H_
+#define GYRE_RUNTIME_LEAF_H_
+
+#include <concepts>
+#include <coroutine>
+#include <cstdint>
+
+#include "gyre/runtime/internal/promise.h"
+
+namespace gyre {
+
+class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal::PendingTag> {
+ public:
+  Leaf(const Leaf&) = delete;
+  Leaf& operator=(const Leaf&) = delete;
+
+  bool await_ready() const noexcept { return false; }
+
+ protected:
+  Leaf() : Runnable(/*is_ordered=*/false) {}
+  ~Leaf() = default;
+
+  // Call from await_suspend. `start()` returns true if the operation is done already.
+  template <std::derived_from<internal::PromiseBase> P, class Start>
+  bool Suspend(std::coroutine_handle<P> awaiting, Start start) {
+    waiter_ = &awaiting.promise();
+    internal::ScopeCore* scope = waiter_->scope();
+    internal::LoopCore* loop = scope->loop();
+    if (scope->StopRequested()) [[unlikely]] {
+      state_ = State::kStopped;
+      loop->PushReady(*this);
+      return true;
+    }
+    if (start()) {
+      if (--loop->budget > 0) [[likely]] return false;
+      state_ = State::kCompleted;  // done, but others must have their turn first
+      loop->PushReady(*this);
+      return true;
+    }
+    if (state_ == State::kIdle) {
+      state_ = State::kWaiting;
+      scope->pending().PushBack(*this);
+    }
+    return true;
+  }
+
+  // Ends the wait: the coroutine runs in the next turn. The result is in the derived class.
+  void Complete() {
+    EnterCompleted(State::kCompleted);
+    loop_core().PushReady(*this);
+  }
+  // As Complete, but right after the running task: for a wake-up by that task.
+  void CompleteNext() {
+    EnterCompleted(State::kCompleted);
+    loop_core().PushNext(*this);
+  }
+  // Ends the wait with nothing handed over: the coroutine unwinds.
+  void CompleteStopped() {
+    EnterCompleted(State::kStopped);
+    loop_core().PushReady(*this);
+  }
+  // As Complete, from any thread, also from a signal handler. Only for a leaf whose OnStop leaves the completion to this
+  // call: exactly one of them ends the wait.
+  void CompleteFromAnyThread();
+
+  // See the contract above.
+  virtual void OnStop() noexcept = 0;
+  virtual bool Undo() noexcept { return true; }
+
+  // Valid from Suspend on.
+  internal::LoopCore& loop_core() const { return *waiter_->scope()->loop(); }
+  internal::ScopeCore& scope_core() const { return *waiter_->scope(); }
+  Loop& loop() const { return loop_core().loop; }
+  bool is_waiting() const { return state_ == State::kWaiting; }
+  bool stop_delivered() const { return stop_delivered_; }
+
+  // From the ready queue: resumes the coroutine, or unwinds it.
+  void Run() override;
+  void Drop() noexcept override;
+
+  // For operations that are tried again from the ready queue while they still count as waiting (Op).
+  void RunCompleted(bool is_stopped);
+
+ private:
+  friend class internal::ScopeCore;
+
+  enum class State : uint8_t {
+    kIdle,       // left by Suspend
+    kWaiting,    // left by one of the completions
+    kCompleted,  // in the ready queue, with a result
+    kStopped,    // in the ready queue, without one
+  };
+
+  void EnterCompleted(State state) {
+    GYRE_CHECK(state_ <= State::kWaiting, "a leaf await was completed twice");
+    if (is_linked()) internal::IntrusiveList<Leaf, internal::PendingTag>::Remove(*this);
+    state_ = state;
+  }
+  // The scope has unlinked this leaf.
+  void DeliverStop() {
+    stop_delivered_ = true;
+    OnStop();
+  }
+
+  State state_ = State::kIdle;
+  bool stop_delivered_ = false;
+  internal::PromiseBase* waiter_ = nullptr;
+};
+
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_LEAF_H_

@@ -1,0 +1,236 @@
+// The loop's turn. What shapes it:
+//
+//  * New work made during a phase waits for the next turn, so neither timers nor I/O starve behind tasks that keep
+//    waking one another. The one exception is the run-next slot, at most kRunNextMax times in a row.
+//  * The backend is asked when the ready queue is empty, or when about 200 us have passed since it was last asked: asking
+//    costs a system call (1.6 us and more), so asking every n tasks would make cheap tasks pay for dear ones.
+//  * Time for these two bounds comes from the processor's counter, read every 1 to 16 tasks depending on how long tasks
+//    take: a clock read costs more (about 50 ns) than a short task. It need not be calibrated: 2^19 ticks are 100 to 500
+//    us on any processor. In simulation the counter is not used, so that a run depends on its seed alone.
+//  * Sleeping: the inbox word turns to "asleep" only if it is empty, and whoever pushes next must wake the backend; so a
+//    wake-up can't be lost between the last look and the sleep (proof in inbox.h).
+#include "gyre/runtime/loop.h"
+
+#include <utility>
+#include <vector>
+
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/allocation.h"
+#include "gyre/runtime/log.h"
+
+namespace gyre {
+namespace {
+
+constexpr int kTasksPerTurnMax = 64;
+constexpr int kCheckIntervalMax = 16;
+constexpr uint64_t kBatchTicks = 1 << 19;   // about 200 us
+constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look more often
+constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
+
+// A cheap monotonic counter without a unit; 0 where there is none, which turns the bounds above off.
+uint64_t ReadTicks() {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks << 5;  // 25 MHz to 1 GHz: of the same order as a TSC
+#else
+  return 0;
+#endif
+}
+
+}  // namespace
+
+Loop::Loop(Backend& backend)
+    : backend_(backend), is_simulated_(backend.tick_shift() == 0), timers_(backend.tick_shift(), backend.ReadClock()), now_(backend.ReadClock()) {
+  backend.Attach(*this);
+}
+
+Loop::~Loop() = default;
+
+Loop& Loop::Current() {
+  GYRE_CHECK(internal::tls_loop != nullptr,
+             "Loop::Current() was called outside a loop: call it from a task or callback that gyre::Run runs, or use "
+             "Loop::TryCurrent()");
+  return internal::tls_loop->loop;
+}
+
+Loop* Loop::TryCurrent() noexcept { return internal::tls_loop != nullptr ? &internal::tls_loop->loop : nullptr; }
+
+TimePoint Loop::Now() {
+  if (is_clock_stale_) RefreshClock();
+  return now_;
+}
+
+void Loop::RefreshClock() {
+  is_clock_stale_ = false;
+  const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
+  if (ticks != 0 && ticks - clock_ticks_ < kClockTicks) return;
+  clock_ticks_ = ticks;
+  const TimePoint now = backend_.ReadClock();
+  if (now > now_) now_ = now;
+}
+
+void Loop::ReportUnhandledError(const UnhandledError& error) noexcept {
+  try {
+    if (unhandled_error_hook_) {
+      unhandled_error_hook_(error);
+      return;
+    }
+    internal::Log(error.ToString());
+  } catch (const std::exception& from_hook) {
+    internal::Log(from_hook.what());
+  } catch (...) {
+    internal::Log("gyre: the unhandled-error hook threw");
+  }
+}
+
+bool Loop::PushFromAnyThread(internal::Runnable& node) noexcept {
+  switch (inbox_.Push(node)) {
+    case internal::PushResult::kQueued:
+      return true;
+    case internal::PushResult::kMustWake:
+      backend_.Wake();
+      return true;
+    case internal::PushResult::kClosed:
+      return false;
+  }
+  return false;
+}
+
+void Loop::RunUntil(const bool& is_done) {
+  GYRE_CHECK(internal::tls_loop == nullptr,
+             "gyre::Run was called on a thread whose loop is running: await the task instead");
+  GYRE_CHECK(!is_running_, "this loop is already running");
+  internal::tls_loop = &core_;
+  internal::tls_pool = internal::HasAllocationHook() ? nullptr : &core_.pool;
+  is_running_ = true;
+  poll_ticks_ = check_ticks_ = ReadTicks();
+  while (!is_done) Turn(is_done);
+  End();
+  is_running_ = false;
+  internal::tls_loop = nullptr;
+  internal::tls_pool = nullptr;
+}
+
+void Loop::Turn(const bool& is_done) {
+  is_clock_stale_ = true;
+  TakeInbox();
+  RunReady();
+  FireTimers();
+  if (!is_done) PollOrSleep();
+}
+
+void Loop::TakeInbox() {
+  for (internal::InboxNode* node = inbox_.Take(); node != nullptr;) {
+    internal::InboxNode* next = node->next;
+    core_.PushReady(static_cast<internal::Runnable&>(*node));
+    node = next;
+  }
+}
+
+void Loop::RunReady() {
+  internal::ReadyQueue batch;
+  batch.Append(core_.ready);
+  if (internal::Rng* rng = backend_.scheduling_rng(); rng != nullptr) [[unlikely]] Shuffle(batch, *rng);
+  int32_t in_a_row = 0;
+  for (int ran = 1;; ++ran) {
+    internal::Runnable* node = core_.run_next;
+    core_.run_next = nullptr;
+    if (node == nullptr || ++in_a_row > internal::kRunNextMax) {
+      if (node != nullptr) core_.PushReady(*node);
+      in_a_row = 0;
+      node = batch.Pop();
+      if (node == nullptr) break;
+    }
+    node->Run();
+    while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
+    if (ran >= kTasksPerTurnMax || BatchTimeIsUp(ran)) break;
+  }
+  batch.Append(core_.ready);
+  core_.ready.Append(batch);
+}
+
+bool Loop::BatchTimeIsUp(int /*ran*/) {
+  if (--until_check_ > 0) return false;
+  const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
+  const uint64_t since_check = ticks - check_ticks_;
+  check_ticks_ = ticks;
+  if (since_check > kLongTicks) {
+    check_interval_ = check_interval_ > 4 ? check_interval_ / 4 : 1;
+  } else if (check_interval_ < kCheckIntervalMax) {
+    check_interval_ *= 2;
+  }
+  until_check_ = check_interval_;
+  return ticks - poll_ticks_ > kBatchTicks;
+}
+
+// Tasks change places at random; callbacks keep their order among themselves, as promised.
+void Loop::Shuffle(internal::ReadyQueue& batch, internal::Rng& rng) {
+  std::vector<internal::Runnable*> nodes;
+  std::vector<internal::Runnable*> ordered;
+  while (internal::Runnable* node = batch.Pop()) {
+    nodes.push_back(node);
+    if (node->is_ordered()) ordered.push_back(node);
+  }
+  for (size_t i = nodes.size(); i > 1; --i) std::swap(nodes[i - 1], nodes[rng.Below(i)]);
+  size_t next_ordered = 0;
+  for (internal::Runnable* node : nodes) batch.Push(node->is_ordered() ? *ordered[next_ordered++] : *node);
+}
+
+void Loop::FireTimers() {
+  if (timers_.empty()) return;
+  timers_.CollectDue(Now());
+  while (internal::TimerNode* timer = timers_.PopDue()) {
+    static_cast<internal::TimerEvent*>(timer)->OnTimer();
+    while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
+  }
+}
+
+void Loop::PollOrSleep() {
+  if (!core_.ready.empty() || core_.run_next != nullptr) {
+    const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
+    if (!is_simulated_ && ticks - poll_ticks_ <= kBatchTicks) return;
+    poll_ticks_ = ticks;
+    backend_.Turn(TimePoint());
+    return;
+  }
+  if (!inbox_.TrySleep()) return;
+  backend_.Turn(timers_.NextExpiry().value_or(kNever));
+  poll_ticks_ = check_ticks_ = ReadTicks();
+  clock_ticks_ = 0;  // time has passed: read the clock afresh
+}
+
+void Loop::End() {
+  auto drop = [this](internal::InboxNode* node) {
+    while (node != nullptr) {
+      internal::InboxNode* next = node->next;
+      static_cast<internal::Runnable*>(node)->Drop();
+      ++left_over_.callbacks;
+      node = next;
+    }
+  };
+  drop(inbox_.Close());
+  // What is dropped may drop other things: callbacks own whatever the program put into them.
+  for (;;) {
+    if (internal::Runnable* node = core_.ready.Pop()) {
+      node->next = nullptr;
+      drop(node);
+    } else if (internal::TimerNode* timer = timers_.PopAny()) {
+      static_cast<internal::TimerState*>(timer)->Unref();
+      ++left_over_.timers;
+    } else {
+      break;
+    }
+  }
+  left_over_.descriptors = backend_.DetachAll();
+}
+
+void Timer::Cancel() {
+  if (!IsActive()) return;
+  Loop::Current().timers_.Disarm(*state_);
+  state_->Unref();
+}
+
+}  // namespace gyre

@@ -1,0 +1,246 @@
+// Loop: one thread's event loop: ready coroutines, callbacks, timers, and a backend for the world outside.
+//
+// Thread-safety: Post from any thread, and only that; everything else on the loop's thread.
+// Lifetime:      made by gyre::Run (or a simulation) and gone when that returns.
+// Cancellation:  callbacks can't be stopped by scopes; a Timer can be cancelled through its handle.
+// Errors:        an exception out of a callback goes to the unhandled-error hook, and the loop goes on.
+// Units:         nanoseconds of the steady clock, virtual ones in simulation. A timer is never early and at most one
+//                tick (65.5 us) late; exact in simulation.
+// Cost:          CallSoon, CallLater and Post allocate one node each.
+//
+// A turn: take the inbox; run what was ready when the turn began (at most 64, or about 200 us); fire due timers; ask the
+// backend for completions, and sleep there if there is nothing else to do. What becomes ready in a turn runs in the next.
+#ifndef GYRE_RUNTIME_LOOP_H_
+#define GYRE_RUNTIME_LOOP_H_
+
+#include <concepts>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "gyre/runtime/backend.h"
+#include "gyre/runtime/errors.h"
+#include "gyre/runtime/internal/buffer_pool.h"
+#include "gyre/runtime/internal/loop_core.h"
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/internal/timer_wheel.h"
+#include "gyre/runtime/time.h"
+
+namespace gyre {
+
+enum class PostResult {
+  kAccepted,
+  kClosed,  // the loop has ended; the callable was destroyed
+};
+
+namespace internal {
+
+// A timer with something to do.
+class TimerEvent : public TimerNode {
+ public:
+  virtual void OnTimer() = 0;
+
+ protected:
+  ~TimerEvent() = default;
+};
+
+// A callable in the ready queue or the inbox; runs once, then deletes itself.
+template <class F>
+class Callback final : public Runnable {
+ public:
+  explicit Callback(F&& callable) : Runnable(/*is_ordered=*/true), callable_(std::move(callable)) {}
+  explicit Callback(const F& callable) : Runnable(/*is_ordered=*/true), callable_(callable) {}
+
+  void Run() override;
+  void Drop() noexcept override { delete this; }
+
+ private:
+  F callable_;
+};
+
+// What a Timer handle and the wheel share.
+class TimerState : public TimerEvent {
+ public:
+  void Unref() {
+    if (--references_ == 0) delete this;
+  }
+  void Ref() { ++references_; }
+  virtual ~TimerState() = default;
+
+ private:
+  uint32_t references_ = 1;
+};
+
+}  // namespace internal
+
+// Refers to a CallLater. Dropping it changes nothing; Cancel does.
+class Timer {
+ public:
+  Timer() = default;
+  Timer(Timer&& other) noexcept : state_(std::exchange(other.state_, nullptr)) {}
+  Timer& operator=(Timer&& other) noexcept {
+    std::swap(state_, other.state_);
+    return *this;
+  }
+  ~Timer() {
+    if (state_ != nullptr) state_->Unref();
+  }
+
+  // Neither fired nor cancelled yet.
+  bool IsActive() const { return state_ != nullptr && state_->is_armed(); }
+  // The callable is destroyed now, and never runs. No effect on one that is no longer active.
+  void Cancel();
+
+ private:
+  friend class Loop;
+  explicit Timer(internal::TimerState* state) : state_(state) { state_->Ref(); }
+
+  internal::TimerState* state_ = nullptr;
+};
+
+class Loop {
+ public:
+  // The backend must outlive the loop. At most one loop runs on a thread at a time.
+  explicit Loop(Backend& backend);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // The loop that runs the calling code; a check failure where there is none.
+  static Loop& Current();
+  // ... or null.
+  static Loop* TryCurrent() noexcept;
+
+  // The time at which this turn began, or a little later. Cheap.
+  TimePoint Now();
+  // The time now.
+  TimePoint ReadClock() { return backend_.ReadClock(); }
+  bool IsRunning() const { return is_running_; }
+
+  // Runs `f()` in the next turn, after what is ready already.
+  template <std::invocable F>
+  void CallSoon(F&& f) {
+    core_.PushReady(*new internal::Callback<std::decay_t<F>>(std::forward<F>(f)));
+  }
+  // Runs `f()` in a timer step, `wait` from now or at `when`.
+  template <std::invocable F>
+  Timer CallLater(Duration wait, F&& f) {
+    return CallAt(After(ReadClock(), wait), std::forward<F>(f));
+  }
+  template <std::invocable F>
+  Timer CallAt(TimePoint when, F&& f);
+
+  // From any thread: runs `f()` on the loop; posts of one thread run in their order. Safe as long as the Loop object
+  // lives, also after its end (kClosed).
+  template <std::invocable F>
+  PostResult Post(F&& f) {
+    auto* callback = new internal::Callback<std::decay_t<F>>(std::forward<F>(f));
+    return PushFromAnyThread(*callback) ? PostResult::kAccepted : (callback->Drop(), PostResult::kClosed);
+  }
+
+  // Receives every error that no one else can; null restores the default, which logs it. What it throws is logged.
+  void SetUnhandledErrorHook(UnhandledErrorHook hook) { unhandled_error_hook_ = std::move(hook); }
+
+  // --- for the parts of gyre; not for programs
+  Backend& backend() { return backend_; }
+  internal::LoopCore& core() { return core_; }
+  internal::BufferPool& buffer_pool() { return buffer_pool_; }
+  internal::TimerWheel& timers() { return timers_; }
+  uint64_t NextTaskId() { return ++last_task_id_; }
+  void ReportUnhandledError(const UnhandledError& error) noexcept;
+  // False if the loop has ended: the node stays the caller's. Also from a signal handler.
+  bool PushFromAnyThread(internal::Runnable& node) noexcept;
+
+  // Makes this the thread's current loop, runs turns until `*is_done`, and ends the loop: what is still posted or timed
+  // is destroyed without running.
+  void RunUntil(const bool& is_done);
+
+  struct LeftOver {
+    size_t callbacks = 0;    // CallSoon and Post
+    size_t timers = 0;       // CallLater, CallAt
+    size_t descriptors = 0;  // sockets whose handles outlived the loop: closed
+  };
+  const LeftOver& left_over() const { return left_over_; }
+
+ private:
+  friend class Timer;
+
+  void Turn(const bool& is_done);
+  void TakeInbox();
+  void RunReady();
+  void Shuffle(internal::ReadyQueue& batch, internal::Rng& rng);
+  bool BatchTimeIsUp(int ran);
+  void FireTimers();
+  void PollOrSleep();
+  void End();
+  void RefreshClock();
+
+  Backend& backend_;
+  const bool is_simulated_;  // the processor's counter is left alone
+  internal::LoopCore core_{*this};
+  internal::BufferPool buffer_pool_;
+  internal::TimerWheel timers_;
+  TimePoint now_;
+  bool is_clock_stale_ = false;
+  bool is_running_ = false;
+  uint64_t clock_ticks_ = 0;  // the processor's counter when now_ was read
+  uint64_t poll_ticks_ = 0;   // ... and when the backend was last asked
+  uint64_t check_ticks_ = 0;  // ... and when BatchTimeIsUp last looked
+  int check_interval_ = 1;    // tasks between looks
+  int until_check_ = 1;
+  uint64_t last_task_id_ = 0;
+  UnhandledErrorHook unhandled_error_hook_;
+  LeftOver left_over_;
+  internal::Inbox inbox_;
+};
+
+// Implementation
+namespace internal {
+
+// Runs `f`; what it throws goes to the loop's hook.
+template <class F>
+void InvokeGuarded(Loop& loop, F&& f) noexcept {
+  try {
+    std::forward<F>(f)();
+  } catch (...) {
+    UnhandledError error;
+    error.exception = std::current_exception();
+    loop.ReportUnhandledError(error);
+  }
+}
+
+template <class F>
+void Callback<F>::Run() {
+  const std::unique_ptr<Callback> self(this);
+  InvokeGuarded(tls_loop->loop, callable_);
+}
+
+template <class F>
+class TimerCallback final : public TimerState {
+ public:
+  template <class G>
+  explicit TimerCallback(G&& callable) : callable_(std::forward<G>(callable)) {}
+
+  void OnTimer() override {
+    InvokeGuarded(tls_loop->loop, callable_);
+    Unref();
+  }
+
+ private:
+  F callable_;
+};
+
+}  // namespace internal
+
+template <std::invocable F>
+Timer Loop::CallAt(TimePoint when, F&& f) {
+  auto* state = new internal::TimerCallback<std::decay_t<F>>(std::forward<F>(f));
+  timers_.Arm(*state, when);
+  return Timer(state);
+}
+
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_LOOP_H_

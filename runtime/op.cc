@@ -1,0 +1,64 @@
+#include "gyre/runtime/op.h"
+
+#include <cerrno>
+
+#include "gyre/runtime/backend.h"
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/loop.h"
+
+namespace gyre {
+
+bool Op::SubmitNow() {
+  Backend* backend = descriptor_->backend();
+  GYRE_CHECK(backend == &loop().backend(),
+             "a socket was used on another loop than its own, or after its loop had ended: send Release()'s descriptor "
+             "over and Adopt it there");
+  GYRE_CHECK((is_reader() ? descriptor_->reader : descriptor_->writer) == nullptr,
+             "two operations in the same direction waited on one socket at the same time");
+  if (!backend->Submit(*this)) return false;
+  if (result < 0) OnFailed();
+  return true;
+}
+
+void Op::CompleteCancelled() {
+  result = -ECANCELED;
+  if (is_queued_) {
+    is_performable_ = false;
+    is_cancelled_ = true;
+    return;
+  }
+  CompleteStopped();
+}
+
+void Op::OnStop() noexcept {
+  if (is_queued_ && !is_performable_) return;  // its result is on the way
+  descriptor_->backend()->Cancel(*this);
+}
+
+void Op::Run() {
+  if (!is_queued_) return Leaf::Run();
+  is_queued_ = false;
+  if (is_performable_) {
+    is_performable_ = false;
+    if (!descriptor_->backend()->Perform(*this)) return;
+    if (result < 0) OnFailed();
+  }
+  RunCompleted(is_cancelled_);
+}
+
+void DescriptorHandle::Close(bool reset) noexcept {
+  Descriptor* descriptor = Take();
+  if (descriptor == nullptr) return;
+  Backend* backend = descriptor->backend();
+  if (backend == nullptr) {  // its loop has ended and closed it
+    delete descriptor;
+    return;
+  }
+  Loop* loop = Loop::TryCurrent();
+  GYRE_CHECK(loop != nullptr && &loop->backend() == backend,
+             "a socket was closed or destroyed on another loop than its own: Release() gives the bare descriptor");
+  backend->Retire(*descriptor, reset);
+  if (DescriptorWaiter* waiter = backend->descriptor_waiters().front()) waiter->OnDescriptorFreed();
+}
+
+}  // namespace gyre

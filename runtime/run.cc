@@ -1,0 +1,81 @@
+#include "gyre/runtime/run.h"
+
+#include <cstdlib>
+#include <string>
+
+#include "gyre/runtime/backend/epoll_backend.h"
+
+namespace gyre {
+
+absl::StatusOr<BackendKind> ParseBackendKind(std::string_view name) {
+  if (name == "auto") return BackendKind::kAuto;
+  if (name == "epoll") return BackendKind::kEpoll;
+  if (name == "io_uring") return BackendKind::kIoUring;
+  return absl::InvalidArgumentError("unknown backend \"" + std::string(name.substr(0, 64)) +
+                                    "\": expected auto, epoll or io_uring");
+}
+
+namespace internal {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options) {
+  BackendKind kind = options.backend();
+  if (options.allow_environment()) {
+    if (const char* name = secure_getenv("GYRE_BACKEND"); name != nullptr) {
+      absl::StatusOr<BackendKind> from_environment = ParseBackendKind(name);
+      if (!from_environment.ok()) return from_environment.status();
+      kind = *from_environment;
+    }
+  }
+  if (kind == BackendKind::kIoUring) {
+    return absl::UnimplementedError("this build of gyre has no io_uring backend yet: use auto or epoll");
+  }
+  absl::StatusOr<std::unique_ptr<EpollBackend>> backend = EpollBackend::Create();
+  if (!backend.ok()) return backend.status();
+  return std::unique_ptr<Backend>(*std::move(backend));
+}
+
+void RootBase::RunOn(Loop& loop, const RunOptions& options) {
+  loop_ = &loop;
+  scope_.emplace(loop.core());
+  if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());
+  if (options.on_start()) options.on_start()(loop);
+  loop.core().PushReady(*this);
+  loop.RunUntil(is_done_);
+  scope_.reset();
+  if (RunReport* report = options.report()) {
+    report->dropped_callbacks = loop.left_over().callbacks;
+    report->dropped_timers = loop.left_over().timers;
+    report->closed_descriptors = loop.left_over().descriptors;
+    report->backend = loop.backend().name();
+  }
+}
+
+void RootBase::Run() {
+  if (frame_ != nullptr) {  // from the reap queue
+    TakeOutcome(std::exchange(frame_, nullptr));
+    is_done_ = true;
+    return;
+  }
+  try {
+    frame_ = Begin();
+  } catch (...) {
+    SetException(std::current_exception());
+    is_done_ = true;
+    return;
+  }
+  frame_->Start(*scope_, static_cast<Boundary&>(*this));
+  Resume(*frame_);
+}
+
+std::coroutine_handle<> RootBase::OnDone() noexcept {
+  loop_->core().PushReap(*this);
+  return std::noop_coroutine();
+}
+
+void RootBase::OnStopped() noexcept {
+  frame_ = nullptr;
+  is_done_ = true;
+}
+
+}  // namespace internal
+}  // namespace gyre

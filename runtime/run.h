@@ -1,0 +1,209 @@
+// Run: runs one task to its end on a loop of this thread, and gives its result.
+//
+//   int main() { return gyre::Run(Main()); }                                    // Task<int>
+//   absl::Status status = gyre::Run([](gyre::Scope& scope) -> gyre::Task<absl::Status> { ... });
+//
+// Takes any awaitable (`gyre::Run(gyre::WhenAll(A(), B()))`), a callable that gives a Task, or a body for WithScope.
+//
+// Thread-safety: any thread without a running loop; several threads may each run their own.
+// Lifetime:      the loop lives until Run returns. What is still posted or timed then is destroyed without running.
+// Cancellation:  a stopped root gives kCancelled, or throws gyre::Stopped if its type can't hold a status.
+// Errors:        an exception of the root is rethrown. A backend that can't start gives its status, or throws StatusError.
+//                A bad value in GYRE_BACKEND (where the options allow it) is such an error.
+// Cost:          a backend and a loop are made and torn down: a few system calls.
+#ifndef GYRE_RUNTIME_RUN_H_
+#define GYRE_RUNTIME_RUN_H_
+
+#include <concepts>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gyre/runtime/backend.h"
+#include "gyre/runtime/internal/finish.h"
+#include "gyre/runtime/internal/scope_core.h"
+#include "gyre/runtime/loop.h"
+#include "gyre/runtime/task.h"
+#include "gyre/runtime/with_scope.h"
+
+namespace gyre {
+
+enum class BackendKind {
+  kAuto,  // the best that works here
+  kEpoll,
+  kIoUring,
+};
+
+// "auto", "epoll" or "io_uring"; kInvalidArgument names these otherwise.
+absl::StatusOr<BackendKind> ParseBackendKind(std::string_view name);
+
+// What a loop had left when its root ended.
+class RunReport {
+ public:
+  RunReport() {}
+  size_t dropped_callbacks = 0;    // CallSoon and Post that had not run
+  size_t dropped_timers = 0;       // CallLater that had not fired
+  size_t closed_descriptors = 0;   // sockets whose handles outlived the loop
+  std::string_view backend;        // its name: "epoll"
+};
+
+class RunOptions {
+ public:
+  RunOptions() {}
+
+  RunOptions& set_backend(BackendKind kind) {
+    backend_ = kind;
+    return *this;
+  }
+  // Lets the environment variable GYRE_BACKEND choose instead. Off by default: an embedded library asks nobody.
+  RunOptions& set_allow_environment(bool allow) {
+    allow_environment_ = allow;
+    return *this;
+  }
+  RunOptions& set_unhandled_error_hook(UnhandledErrorHook hook) {
+    hook_ = std::move(hook);
+    return *this;
+  }
+  // Filled before Run returns or throws; must live that long.
+  RunOptions& set_report(RunReport* report) {
+    report_ = report;
+    return *this;
+  }
+  // Told the backend's counters when the loop starts: they may be read from any thread until Run returns.
+  RunOptions& set_on_start(std::function<void(Loop&)> on_start) {
+    on_start_ = std::move(on_start);
+    return *this;
+  }
+
+  BackendKind backend() const { return backend_; }
+  bool allow_environment() const { return allow_environment_; }
+  const UnhandledErrorHook& unhandled_error_hook() const { return hook_; }
+  RunReport* report() const { return report_; }
+  const std::function<void(Loop&)>& on_start() const { return on_start_; }
+
+ private:
+  BackendKind backend_ = BackendKind::kAuto;
+  bool allow_environment_ = false;
+  UnhandledErrorHook hook_;
+  RunReport* report_ = nullptr;
+  std::function<void(Loop&)> on_start_;
+};
+
+namespace internal {
+
+absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options);
+
+// The boundary above a loop's first frame.
+class RootBase : public Boundary, public Runnable {
+ public:
+  // Runs `loop` until the root has ended.
+  void RunOn(Loop& loop, const RunOptions& options);
+
+ protected:
+  RootBase() : Runnable(/*is_ordered=*/false) {}
+  ~RootBase() = default;
+
+  // Makes the coroutine, on the loop.
+  virtual PromiseBase* Begin() = 0;
+  virtual void TakeOutcome(PromiseBase* frame) = 0;
+  virtual void SetException(std::exception_ptr exception) = 0;
+
+ private:
+  void Run() override;
+  void Drop() noexcept override {}
+  std::coroutine_handle<> OnDone() noexcept override;
+  void OnStopped() noexcept override;
+
+  Loop* loop_ = nullptr;
+  std::optional<ScopeCore> scope_;
+  PromiseBase* frame_ = nullptr;
+  bool is_done_ = false;
+};
+
+template <class Root>
+auto MakeRootTask(Root& root) {
+  if constexpr (kIsTask<Root>) {
+    return std::move(root);
+  } else if constexpr (ScopeBody<Root>) {
+    return ToTask(WithScope(root));
+  } else if constexpr (std::invocable<Root&>) {
+    return ToTask(std::invoke(root));
+  } else {
+    static_assert(Awaitable<Root>,
+                  "gyre: Run takes an awaitable, a callable that gives one, or a callable that takes a Scope&");
+    return ToTask(std::move(root));
+  }
+}
+
+template <class Root>
+class RootTask final : public RootBase {
+ public:
+  using T = typename decltype(MakeRootTask(std::declval<Root&>()))::value_type;
+
+  template <class R>
+  explicit RootTask(R&& root) : root_(std::forward<R>(root)) {}
+
+  T Result() {
+    if (outcome_.stopped()) {
+      if constexpr (kIsStatusLike<T>) return absl::CancelledError("the root task was stopped");
+      throw Stopped("the root task was stopped");
+    }
+    return std::move(outcome_).value();
+  }
+
+ private:
+  PromiseBase* Begin() override {
+    auto task = MakeRootTask(*root_);
+    return TaskAccess::Release(task);
+  }
+  void TakeOutcome(PromiseBase* frame) override {
+    ReplaceOutcome(outcome_, static_cast<Promise<T>*>(frame));
+    root_.reset();
+  }
+  void SetException(std::exception_ptr exception) override {
+    ReplaceOutcome(outcome_, std::move(exception));
+    root_.reset();
+  }
+
+  std::optional<Root> root_;
+  Outcome<T> outcome_;
+};
+
+// Run on a backend that the caller made: the simulation does.
+template <class Root>
+auto RunOnBackend(Backend& backend, const RunOptions& options, Root&& root) {
+  RootTask<std::decay_t<Root>> task(std::forward<Root>(root));
+  {
+    Loop loop(backend);
+    task.RunOn(loop, options);
+  }
+  return task.Result();
+}
+
+}  // namespace internal
+
+template <class Root>
+auto Run(const RunOptions& options, Root&& root) {
+  using T = typename internal::RootTask<std::decay_t<Root>>::T;
+  absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options);
+  if (!backend.ok()) {
+    if constexpr (internal::kIsStatusLike<T>) return T(backend.status());
+    throw StatusError(backend.status());
+  }
+  return internal::RunOnBackend(**backend, options, std::forward<Root>(root));
+}
+
+template <class Root>
+  requires(!std::same_as<std::decay_t<Root>, RunOptions>)
+auto Run(Root&& root) {
+  return Run(RunOptions(), std::forward<Root>(root));
+}
+
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_RUN_H_
