@@ -1,0 +1,294 @@
+// How the epoll backend works, and what keeps it right:
+//
+//  * Each descriptor is added once, edge-triggered, for both directions, at the first time that something has to wait for
+//    it. Adding reports what is ready at that moment as an edge, so nothing is lost between the call that would have
+//    blocked and the adding.
+//  * Each direction has one bit: may_read and may_write say that a call is worth trying. EAGAIN clears the bit, and so does
+//    a transfer shorter than asked for: the socket is then empty (or full), and asking again would cost a system call to
+//    hear so. An event sets it. The kernel reports only what is true when it is asked, so an event without EPOLLIN says
+//    nothing about reading.
+//  * Two things make a short read say less: the end of the stream, which comes without a further edge if it came together
+//    with the data, and urgent data, at whose mark a read stops. Either sets short_reads_tell_nothing for good.
+//  * A short send leaves SOCK_NOSPACE set in the kernel, so an EPOLLOUT edge follows. One call is asked for at most 2^30
+//    bytes, because the kernel cuts at 2^31 - 4096 and a cut for that reason brings no edge.
+//  * An event only queues the op that waits; the ready queue performs it. So the recv, the user's code and the send of one
+//    connection run back to back on bytes that are in the cache, and no user code runs while events are being dealt with.
+//  * Blocks are never freed while the loop lives. An event carries index and generation; closing moves the generation on,
+//    so events that were on their way, or that still come because a forked child holds a copy of the descriptor, are
+//    recognised and dropped. Nothing is removed from epoll before closing: closing does that, but for such copies.
+//
+// Rejected: level-triggered with EPOLL_CTL_MOD per wait (one more system call per message); performing the transfer while
+// events are dealt with (reads run far ahead of the code that uses them, and every connection of a batch needs a buffer).
+#include "gyre/runtime/backend/epoll_backend.h"
+
+#include <limits.h>
+#include <sys/eventfd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+#include <utility>
+
+#include "gyre/runtime/backend/epoll_block.h"
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/errors.h"
+
+namespace gyre {
+namespace {
+
+using internal::SysTable;
+
+constexpr uint64_t kWakeTag = ~uint64_t{0};  // no block has this index
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<EpollBackend>> EpollBackend::Create() {
+  const SysTable& sys = internal::Sys();
+  const int epoll_fd = sys.epoll_create1(EPOLL_CLOEXEC);
+  if (epoll_fd < 0) return internal::StatusFromErrno(errno, "epoll_create1");
+  const int wake_fd = sys.eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+  if (wake_fd < 0) {
+    const int error = errno;
+    sys.close(epoll_fd);
+    return internal::StatusFromErrno(error, "eventfd");
+  }
+  // Edge-triggered, so that each write is an event, and nobody has to read it.
+  epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.u64 = kWakeTag}};
+  if (sys.epoll_ctl(epoll_fd, EPOLL_CTL_ADD, wake_fd, &event) < 0) {
+    const int error = errno;
+    sys.close(wake_fd);
+    sys.close(epoll_fd);
+    return internal::StatusFromErrno(error, "epoll_ctl");
+  }
+  return std::unique_ptr<EpollBackend>(new EpollBackend(epoll_fd, wake_fd));
+}
+
+EpollBackend::~EpollBackend() {
+  DetachAll();
+  if (reserve_fd_ >= 0) CloseFd(reserve_fd_, /*reset=*/false);
+  CloseFd(wake_fd_, /*reset=*/false);
+  CloseFd(epoll_fd_, /*reset=*/false);
+}
+
+TimePoint EpollBackend::ReadClock() {
+  timespec now;
+  internal::Sys().clock_gettime(CLOCK_MONOTONIC, &now);
+  return TimePoint(std::chrono::seconds(now.tv_sec) + Duration(now.tv_nsec));
+}
+
+// --- state blocks
+
+// Gives `fd` a block, or -ENOMEM; then `fd` is still the caller's.
+int EpollBackend::NewBlock(int fd, Block** block) {
+  if (free_.empty()) {
+    try {
+      if (blocks_.size() == blocks_.capacity()) {
+        const size_t capacity = std::max<size_t>(64, 2 * blocks_.size());
+        free_.reserve(capacity);
+        blocks_.reserve(capacity);
+      }
+      blocks_.push_back(new Block(*this, static_cast<uint32_t>(blocks_.size())));
+    } catch (const std::bad_alloc&) {
+      return -ENOMEM;
+    }
+    *block = blocks_.back();
+  } else {
+    *block = blocks_[free_.back()];
+    free_.pop_back();
+  }
+  (*block)->Open(fd);
+  ++live_count_;
+  return 0;
+}
+
+void EpollBackend::FreeBlock(Block& block) {
+  block.Close();
+  free_.push_back(block.index);
+  --live_count_;
+}
+
+// Once, whatever it returns: the number is free afterwards even on EINTR, and may be somebody else's already.
+void EpollBackend::CloseFd(int fd, bool reset) {
+  if (reset) {
+    const linger at_once = {.l_onoff = 1, .l_linger = 0};
+    Call(&SysTable::setsockopt, fd, SOL_SOCKET, SO_LINGER, &at_once, static_cast<socklen_t>(sizeof(at_once)));
+  }
+  Call(&SysTable::close, fd);
+}
+
+void EpollBackend::EndWaiting(Op*& slot) {
+  if (Op* op = std::exchange(slot, nullptr)) op->CompleteWith(-EBADF);
+}
+
+void EpollBackend::Retire(Descriptor& descriptor, bool reset) {
+  Block& block = static_cast<Block&>(descriptor);
+  EndWaiting(block.reader);
+  EndWaiting(block.writer);
+  const int fd = block.fd();
+  FreeBlock(block);
+  CloseFd(fd, reset);
+}
+
+int EpollBackend::Release(Descriptor& descriptor) {
+  Block& block = static_cast<Block&>(descriptor);
+  GYRE_CHECK(block.reader == nullptr && block.writer == nullptr, "Release was called while an operation was waiting");
+  const int fd = block.fd();
+  if (block.is_registered) Call(&SysTable::epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
+  FreeBlock(block);
+  return fd;
+}
+
+size_t EpollBackend::DetachAll() {
+  const size_t open = live_count_;
+  for (Block* block : blocks_) {
+    if (!block->is_open()) {
+      delete block;
+      continue;
+    }
+    GYRE_CHECK(block->reader == nullptr && block->writer == nullptr, "internal: a loop ended with an operation waiting");
+    CloseFd(block->fd(), /*reset=*/false);
+    DetachBlock(*block);
+  }
+  blocks_.clear();
+  free_.clear();
+  live_count_ = 0;
+  return open;
+}
+
+// --- events
+
+void EpollBackend::Turn(TimePoint until) {
+  const int count = WaitForEvents(until);
+  counters().events.Add(static_cast<uint64_t>(count));
+  for (int i = 0; i < count; ++i) Deliver(events_[static_cast<size_t>(i)]);
+}
+
+int EpollBackend::WaitForEvents(TimePoint until) {
+  int64_t wait_ns = 0;
+  if (until == kNever) {
+    wait_ns = -1;
+  } else if (until > TimePoint()) {
+    wait_ns = std::max<int64_t>(0, (until - ReadClock()).count());
+  }
+  counters().waits.Add(1);
+  int count = -ENOSYS;
+  if (has_pwait2_) {
+    const timespec wait = {.tv_sec = wait_ns / 1'000'000'000, .tv_nsec = wait_ns % 1'000'000'000};
+    count = CallForResult(&SysTable::epoll_pwait2, epoll_fd_, events_.data(), kEventsMax,
+                          wait_ns < 0 ? nullptr : &wait, nullptr);
+    // Linux before 5.11 says ENOSYS; so do sandboxes that don't know the call, or else EPERM.
+    if (count == -ENOSYS || count == -EPERM) has_pwait2_ = false;
+  }
+  if (!has_pwait2_) {
+    count = CallForResult(&SysTable::epoll_wait, epoll_fd_, events_.data(), kEventsMax, WaitMilliseconds(wait_ns));
+  }
+  GYRE_CHECK(count >= 0 || count == -EINTR, "epoll can't wait: was a descriptor closed that belongs to gyre?");
+  return std::max(count, 0);
+}
+
+// Rounded up, so that a timer isn't polled for during its last millisecond.
+int EpollBackend::WaitMilliseconds(int64_t wait_ns) {
+  if (wait_ns < 0) return -1;
+  return static_cast<int>(std::min<int64_t>(wait_ns / 1'000'000 + (wait_ns % 1'000'000 != 0), INT_MAX));
+}
+
+void EpollBackend::Deliver(const epoll_event& event) {
+  const uint64_t tag = event.data.u64;
+  if (tag == kWakeTag) {
+    counters().wakes.Add(1);
+    return;
+  }
+  const auto index = static_cast<uint32_t>(tag);
+  Block* const block = index < blocks_.size() ? blocks_[index] : nullptr;
+  if (block == nullptr || block->tag() != tag) {
+    counters().stale_events.Add(1);
+    return;
+  }
+  if (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) block->short_reads_tell_nothing = true;
+  if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    block->may_read = true;
+    if (block->reader != nullptr) block->reader->QueueForPerform();
+  }
+  if (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+    block->may_write = true;
+    if (block->writer != nullptr) block->writer->QueueForPerform();
+  }
+}
+
+void EpollBackend::Wake() noexcept {
+  const int error_before = errno;  // this may be a signal handler
+  const uint64_t one = 1;
+  while (internal::Sys().write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;
+  errno = error_before;
+}
+
+// --- descriptors
+
+int EpollBackend::OpenStream(int family, Descriptor** opened) {
+  const int fd = CallForResult(&SysTable::socket, family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return fd;
+  Block* block = nullptr;
+  const int result = NewBlock(fd, &block);
+  if (result < 0) CloseFd(fd, /*reset=*/false);
+  *opened = block;
+  return result;
+}
+
+int EpollBackend::Adopt(int fd, Descriptor** adopted) {
+  int type = 0;
+  socklen_t length = sizeof(type);
+  int result = CallForResult(&SysTable::getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length);
+  if (result == 0 && type != SOCK_STREAM) result = -EPROTOTYPE;
+  if (result == 0) result = CallForResult(&SysTable::set_nonblocking, fd);
+  if (result < 0) return result;
+  Block* block = nullptr;
+  result = NewBlock(fd, &block);
+  *adopted = block;
+  return result;
+}
+
+int EpollBackend::Bind(Descriptor& descriptor, const sockaddr* address, socklen_t length) {
+  return CallForResult(&SysTable::bind, descriptor.fd(), address, length);
+}
+
+int EpollBackend::Listen(Descriptor& descriptor, int backlog) {
+  if (reserve_fd_ < 0) reserve_fd_ = Call(&SysTable::open_reserve);
+  return CallForResult(&SysTable::listen, descriptor.fd(), backlog);
+}
+
+int EpollBackend::SetOption(Descriptor& descriptor, int level, int name, int value) {
+  return CallForResult(&SysTable::setsockopt, descriptor.fd(), level, name, &value,
+                       static_cast<socklen_t>(sizeof(value)));
+}
+
+int EpollBackend::GetOption(Descriptor& descriptor, int level, int name, int* value) {
+  socklen_t length = sizeof(*value);
+  return CallForResult(&SysTable::getsockopt, descriptor.fd(), level, name, value, &length);
+}
+
+int EpollBackend::LocalAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) {
+  return CallForResult(&SysTable::getsockname, descriptor.fd(), address, length);
+}
+
+int EpollBackend::PeerAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) {
+  return CallForResult(&SysTable::getpeername, descriptor.fd(), address, length);
+}
+
+int EpollBackend::Shutdown(Descriptor& descriptor, int how) {
+  const int result = CallForResult(&SysTable::shutdown, descriptor.fd(), how);
+  return result == -ENOTCONN ? 0 : result;  // the peer was faster
+}
+
+// The table of descriptors is full even for telling a client so; the reserve makes room for one, briefly.
+bool EpollBackend::ShedOne(Descriptor& listener) {
+  if (reserve_fd_ < 0) reserve_fd_ = Call(&SysTable::open_reserve);
+  if (reserve_fd_ < 0) return false;
+  CloseFd(reserve_fd_, /*reset=*/false);
+  const int fd = CallForResult(&SysTable::accept4, listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd >= 0) CloseFd(fd, /*reset=*/true);
+  if (fd == -EAGAIN) static_cast<Block&>(listener).may_read = false;  // so the next accept waits for one to come
+  reserve_fd_ = Call(&SysTable::open_reserve);
+  return fd >= 0;
+}
+
+}  // namespace gyre

@@ -1,0 +1,254 @@
+// The operations of EpollBackend: what is tried, and what each errno means. The rules they follow head epoll_backend.cc.
+#include <limits.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <new>
+
+#include "gyre/runtime/backend/epoll_backend.h"
+#include "gyre/runtime/backend/epoll_block.h"
+#include "gyre/runtime/loop.h"
+
+namespace gyre {
+namespace {
+
+using internal::SysTable;
+
+static_assert(EAGAIN == EWOULDBLOCK);
+
+constexpr uint32_t kInterest = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+constexpr size_t kTransferMax = size_t{1} << 30;
+constexpr int kAcceptTriesMax = 16;  // in a row, when connections die before they are accepted
+
+// The connection that was to be accepted is gone, or its network is; the listener is well.
+bool IsTransientAcceptError(int error) {
+  switch (error) {
+    case EINTR:
+    case ECONNABORTED:
+    case EPROTO:
+    case EPERM:
+    case ENETDOWN:
+    case ENETUNREACH:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
+    case ENONET:
+    case ENOPROTOOPT:
+    case EOPNOTSUPP:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// Moves past `sent` bytes and past empty vectors. False: nothing is left.
+bool Advance(Op& op, size_t sent) {
+  while (op.vector_count > 0 && sent >= op.vectors->iov_len) {
+    sent -= op.vectors->iov_len;
+    ++op.vectors;
+    --op.vector_count;
+  }
+  if (op.vector_count == 0) return false;
+  op.vectors->iov_base = static_cast<char*>(op.vectors->iov_base) + sent;
+  op.vectors->iov_len -= sent;
+  return true;
+}
+
+}  // namespace
+
+bool EpollBackend::Submit(Op& op) {
+  Block& block = static_cast<Block&>(*op.descriptor());
+  return Try(op, block) || Wait(op, block);
+}
+
+bool EpollBackend::Perform(Op& op) {
+  Block& block = static_cast<Block&>(*op.descriptor());
+  if (!(op.opcode() == Opcode::kConnect ? FinishConnect(op, block) : Try(op, block))) {
+    QueueIfReady(op, block);
+    return false;
+  }
+  (op.is_reader() ? block.reader : block.writer) = nullptr;
+  return true;
+}
+
+void EpollBackend::Cancel(Op& op) {
+  Block& block = static_cast<Block&>(*op.descriptor());
+  (op.is_reader() ? block.reader : block.writer) = nullptr;
+  if (op.opcode() == Opcode::kSend && op.result > 0) block.is_send_broken = true;
+  op.CompleteCancelled();
+}
+
+bool EpollBackend::Try(Op& op, Block& block) {
+  switch (op.opcode()) {
+    case Opcode::kAccept:
+      return TryAccept(op, block);
+    case Opcode::kConnect:
+      return TryConnect(op, block);
+    case Opcode::kReceive:
+      return TryReceive(op, block);
+    case Opcode::kReceiveBuffer:
+      return TryReceiveBuffer(op, block);
+    case Opcode::kSend:
+      return TrySend(op, block);
+  }
+  return Fail(op, block, EINVAL);
+}
+
+bool EpollBackend::Fail(Op& op, Block& block, int error) {
+  // What has left can't be taken back. (After EPIPE or a reset every later send fails by itself.)
+  if (op.opcode() == Opcode::kSend && op.result > 0 && error != EPIPE) block.is_send_broken = true;
+  op.result = -error;
+  return true;
+}
+
+bool EpollBackend::Wait(Op& op, Block& block) {
+  if (!block.is_registered) {
+    if (const int error = -Register(block)) return Fail(op, block, error);
+  }
+  (op.is_reader() ? block.reader : block.writer) = &op;
+  QueueIfReady(op, block);
+  return false;
+}
+
+int EpollBackend::Register(Block& block) {
+  epoll_event event = {.events = kInterest, .data = {.u64 = block.tag()}};
+  int result = CallForResult(&SysTable::epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, block.fd(), &event);
+  if (result == -EEXIST) result = CallForResult(&SysTable::epoll_ctl, epoll_fd_, EPOLL_CTL_MOD, block.fd(), &event);
+  block.is_registered = result == 0;
+  return result;
+}
+
+// An accept that met only dead connections has not found its queue empty: there may be no further edge.
+void EpollBackend::QueueIfReady(Op& op, const Block& block) {
+  if (op.opcode() == Opcode::kAccept && block.may_read) op.QueueForPerform();
+}
+
+bool EpollBackend::TryAccept(Op& op, Block& block) {
+  for (int tries = 0; block.may_read && tries < kAcceptTriesMax; ++tries) {
+    const int fd = CallForResult(&SysTable::accept4, block.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) {
+      Block* accepted = nullptr;
+      op.result = NewBlock(fd, &accepted);
+      if (op.result < 0) CloseFd(fd, /*reset=*/true);
+      op.accepted = accepted;
+      return true;
+    }
+    if (fd == -EAGAIN) {
+      block.may_read = false;
+    } else if (!IsTransientAcceptError(-fd)) {
+      return Fail(op, block, -fd);
+    }
+  }
+  return false;
+}
+
+bool EpollBackend::TryConnect(Op& op, Block& block) {
+  const int result = CallForResult(&SysTable::connect, block.fd(), static_cast<const sockaddr*>(op.address),
+                                   static_cast<socklen_t>(op.vector_count));
+  switch (result) {
+    case -EINPROGRESS:
+    case -EINTR:  // goes on by itself; calling again would say EALREADY
+    case -EALREADY:
+      block.may_write = false;
+      return false;
+    case -EISCONN:
+      op.result = 0;
+      return true;
+    default:
+      op.result = result;
+      return true;
+  }
+}
+
+bool EpollBackend::FinishConnect(Op& op, Block& block) {
+  if (!block.may_write) return false;
+  int error = 0;
+  const int result = GetOption(block, SOL_SOCKET, SO_ERROR, &error);
+  op.result = result < 0 ? result : -error;
+  return true;
+}
+
+// Bytes, 0 at the end, -errno; -EAGAIN: nothing there.
+int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
+  if (!block.may_read) return -EAGAIN;
+  ssize_t received;
+  do {
+    received = Call(&SysTable::recv, block.fd(), into, size, 0);
+  } while (received < 0 && errno == EINTR);
+  if (received < 0) {
+    if (errno != EAGAIN) return -errno;
+    block.may_read = false;
+    return -EAGAIN;
+  }
+  if (received > 0 && static_cast<size_t>(received) < size && !block.short_reads_tell_nothing) block.may_read = false;
+  return received;
+}
+
+bool EpollBackend::TryReceive(Op& op, Block& block) {
+  const size_t size = std::min(op.vectors->iov_len, kTransferMax);
+  const int64_t received = Receive(block, op.vectors->iov_base, size);
+  if (received == -EAGAIN) return false;
+  op.result = static_cast<int32_t>(received);
+  return true;
+}
+
+// The buffer is leased for the call alone: a connection that waits holds none.
+bool EpollBackend::TryReceiveBuffer(Op& op, Block& block) {
+  if (!block.may_read) return false;
+  internal::BufferBlock* buffer;
+  try {
+    buffer = loop().buffer_pool().Lease(block.wants_large);
+  } catch (const std::bad_alloc&) {
+    return Fail(op, block, ENOMEM);
+  }
+  const int64_t received = Receive(block, buffer->data(), buffer->capacity);
+  if (received <= 0) {
+    internal::BufferPool::Free(buffer);
+    if (received == -EAGAIN) return false;
+    op.result = static_cast<int32_t>(received);
+    return true;
+  }
+  block.wants_large = static_cast<size_t>(received) >= (block.wants_large ? buffer->capacity / 4 : buffer->capacity);
+  op.block = buffer;
+  op.result = static_cast<int32_t>(received);
+  return true;
+}
+
+// While a send waits, a positive result says that a part of it has left.
+bool EpollBackend::TrySend(Op& op, Block& block) {
+  if (block.is_send_broken) return Fail(op, block, EPIPE);
+  for (size_t sent = 0; Advance(op, sent);) {
+    if (!block.may_write) return false;
+    size_t asked = 0;
+    const int64_t result = SendSome(op, block, &asked);
+    sent = result > 0 ? static_cast<size_t>(result) : 0;
+    if (result == -EINTR) continue;
+    if (result < 0 && result != -EAGAIN) return Fail(op, block, static_cast<int>(-result));
+    if (sent < asked) block.may_write = false;
+    if (sent > 0) op.result = 1;
+  }
+  op.result = 0;
+  return true;
+}
+
+int64_t EpollBackend::SendSome(const Op& op, const Block& block, size_t* asked) {
+  *asked = std::min(op.vectors->iov_len, kTransferMax);
+  size_t count = 1;
+  while (count < std::min<size_t>(op.vector_count, IOV_MAX) && op.vectors[count].iov_len <= kTransferMax - *asked) {
+    *asked += op.vectors[count++].iov_len;
+  }
+  ssize_t sent;
+  if (count == 1) {
+    sent = Call(&SysTable::send, block.fd(), op.vectors->iov_base, *asked, MSG_NOSIGNAL);
+  } else {
+    msghdr message = {};
+    message.msg_iov = op.vectors;
+    message.msg_iovlen = count;
+    sent = Call(&SysTable::sendmsg, block.fd(), &message, MSG_NOSIGNAL);
+  }
+  return sent < 0 ? -errno : sent;
+}
+
+}  // namespace gyre

@@ -1,0 +1,52 @@
+// SimCore: what a simulated world consists of, as its backends see it. SimWorld owns it.
+//
+// Thread-safety: none; the simulation's thread.
+#ifndef GYRE_RUNTIME_SIM_SIM_CORE_H_
+#define GYRE_RUNTIME_SIM_SIM_CORE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/sim/sim_events.h"
+#include "gyre/runtime/sim/sim_network.h"
+#include "gyre/runtime/sim/sim_options.h"
+
+namespace gyre::internal {
+
+// One process's descriptors: numbers are given lowest first, as a kernel does, so that reuse bugs show.
+class SimFdTable {
+ public:
+  // -EMFILE when there are `limit` open ones.
+  int Open(SimSocket& socket, size_t limit);
+  void Close(int fd) { open_.erase(fd); }
+  // Null if it isn't open.
+  SimSocket* Find(int fd) const {
+    const auto found = open_.find(fd);
+    return found == open_.end() ? nullptr : found->second;
+  }
+  size_t size() const { return open_.size(); }
+
+ private:
+  static constexpr int kFirst = 3;
+
+  std::map<int, SimSocket*> open_;
+};
+
+struct SimCore {
+  SimCore(uint64_t seed, const testing::SimOptions& wanted)
+      : options(wanted), rng(seed), scheduling_rng(seed ^ 0x5C8ED01E), network(events, rng, options) {}
+
+  testing::SimOptions options;
+  SimEvents events;
+  Rng rng;             // the network and the backend
+  Rng scheduling_rng;  // the ready queue
+  SimNetwork network;
+  SimFdTable fds;
+  uint64_t submitted[5] = {};  // operations by opcode, for SimOptions::Fail
+};
+
+}  // namespace gyre::internal
+
+#endif  // GYRE_RUNTIME_SIM_SIM_CORE_H_
