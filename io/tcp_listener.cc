@@ -1,0 +1,153 @@
+#include "gyre/io/tcp_listener.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <coroutine>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "gyre/io/internal/descriptor_pause.h"
+#include "gyre/io/internal/socket_address.h"
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/errors.h"
+#include "gyre/runtime/log.h"
+#include "gyre/runtime/loop.h"
+#include "gyre/runtime/op.h"
+
+namespace gyre {
+namespace internal {
+
+class ListenerState {
+ public:
+  ListenerState(DescriptorHandle handle, OverloadPolicy policy) : handle(std::move(handle)), policy(policy) {}
+
+  DescriptorHandle handle;  // empty once closed
+  const OverloadPolicy policy;
+  TimePoint next_log;
+};
+
+}  // namespace internal
+
+namespace {
+
+using internal::ListenerState;
+
+constexpr Duration kPauseMin = std::chrono::milliseconds(5);
+constexpr Duration kPauseMax = std::chrono::milliseconds(80);
+constexpr Duration kLogInterval = std::chrono::seconds(1);
+
+class Accepted {
+ public:
+  Accepted(int32_t result, DescriptorHandle connection) : result(result), connection(std::move(connection)) {}
+
+  int32_t result;  // 0 or -errno
+  DescriptorHandle connection;
+};
+
+class [[nodiscard]] AcceptOp final : public Op {
+ public:
+  explicit AcceptOp(Descriptor& listener) : Op(Opcode::kAccept, listener) {}
+  template <class P>
+  bool await_suspend(std::coroutine_handle<P> awaiting) {
+    return SubmitFrom(awaiting);
+  }
+  Accepted await_resume() { return Accepted(result, DescriptorHandle(result == 0 ? accepted : nullptr)); }
+
+ private:
+  bool Undo() noexcept override {
+    DescriptorHandle(result == 0 ? accepted : nullptr).Close();
+    return true;
+  }
+};
+
+bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS; }
+
+void LogShortage(ListenerState& state, int error) {
+  const TimePoint now = Loop::Current().Now();
+  if (now < state.next_log) return;
+  state.next_log = now + kLogInterval;
+  internal::Log("gyre: accepting pauses: " + std::string(internal::StatusFromErrno(error, "accept").message()));
+}
+
+Task<absl::StatusOr<TcpStream>> AcceptNext(std::shared_ptr<ListenerState> state) {
+  Backend& backend = Loop::Current().backend();
+  for (Duration pause = kPauseMin;;) {
+    if (!state->handle) co_return absl::FailedPreconditionError("the listener was closed");
+    Accepted next = co_await AcceptOp(*state->handle);
+    if (next.result == 0) co_return TcpStream(std::move(next.connection));
+    const int error = -next.result;
+    if (!IsShortage(error)) {
+      if (error == EBADF) co_return absl::FailedPreconditionError("the listener was closed");
+      co_return internal::StatusFromErrno(error, "accept");
+    }
+    LogShortage(*state, error);
+    if (state->policy == OverloadPolicy::kReset && backend.ShedOne(*state->handle)) continue;
+    backend.counters().accept_pauses.Add(1);
+    co_await internal::DescriptorPause(pause);
+    pause = std::min(2 * pause, kPauseMax);
+  }
+}
+
+int Prepare(Descriptor& descriptor, const Endpoint& where, const ListenOptions& options) {
+  Backend& backend = *descriptor.backend();
+  int result = backend.SetOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
+  if (result == 0 && options.reuse_port()) result = backend.SetOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
+  if (result == 0 && where.family() == AF_INET6) {
+    result = backend.SetOption(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only());
+  }
+  if (result == 0) result = internal::ApplyTcpOptions(descriptor, options.stream_options());
+  return result;
+}
+
+}  // namespace
+
+TcpListener::TcpListener(TcpListener&&) noexcept = default;
+
+TcpListener& TcpListener::operator=(TcpListener&& other) noexcept {
+  if (this == &other) return *this;
+  Close();
+  state_ = std::move(other.state_);
+  return *this;
+}
+
+TcpListener::~TcpListener() { Close(); }
+
+TcpListener::TcpListener(std::shared_ptr<internal::ListenerState> state) : state_(std::move(state)) {}
+
+absl::StatusOr<TcpListener> TcpListener::Bind(Endpoint where, ListenOptions options) {
+  Backend& backend = Loop::Current().backend();
+  auto fail = [&where](int result, const char* what) {
+    return internal::StatusFromErrno(-result, what + where.ToString());
+  };
+  Descriptor* descriptor = nullptr;
+  if (const int result = backend.OpenStream(where.family(), &descriptor); result < 0) return fail(result, "open ");
+  DescriptorHandle handle(descriptor);
+  if (const int result = Prepare(*handle, where, options); result < 0) return fail(result, "set options of ");
+  if (const int result = backend.Bind(*handle, where.address(), where.length()); result < 0) {
+    return fail(result, "bind ");
+  }
+  if (const int result = backend.Listen(*handle, options.backlog()); result < 0) return fail(result, "listen at ");
+  return TcpListener(std::make_shared<ListenerState>(std::move(handle), options.overload_policy()));
+}
+
+Task<absl::StatusOr<TcpStream>> TcpListener::Accept() {
+  GYRE_CHECK(state_ != nullptr, "a TcpListener was used after it had been moved from");
+  return AcceptNext(state_);
+}
+
+void TcpListener::Close() {
+  if (state_ != nullptr) state_->handle.Close();
+}
+
+bool TcpListener::is_open() const { return state_ != nullptr && state_->handle; }
+
+absl::StatusOr<Endpoint> TcpListener::local_endpoint() const {
+  GYRE_CHECK(is_open(), "a TcpListener was used after it had been closed or moved from");
+  return internal::LocalEndpoint(*state_->handle);
+}
+
+}  // namespace gyre
