@@ -1,0 +1,19 @@
+#include "gyre/bench/peers/echo_server.h"
+#include "gyre/bench/peers/peers.h"
+
+namespace gyre::bench {
+namespace {
+
+constexpr EchoServer kServers[] = {
+    {"gyre", &RunGyreEcho},
+    {kYardstick, &RunRawEpollEcho},
+    {"asio_coroutine", &RunAsioCoroutineEcho},
+    {"asio_callback", &RunAsioCallbackEcho},
+    {"libuv", &RunLibuvEcho},
+};
+
+}  // namespace
+
+std::span<const EchoServer> AllEchoServers() { return kServers; }
+
+}  // namespace gyre::bench

@@ -1,0 +1,58 @@
+// EchoServer: one way to write a TCP echo server, as bench/throughput runs it beside the others.
+//
+// Every server here listens on a port of its own on 127.0.0.1, sends back whatever each connection sends, sets
+// TCP_NODELAY on what it accepts, listens with kListenBacklog, reads at most kReadBytes at a time, and uses one thread:
+// the caller's.
+//
+// Thread-safety: `run` is called on a fresh thread that the caller has already pinned, and uses that thread alone.
+//                Several may run at once, each on its own thread.
+// Lifetime:      `run` returns soon after `stop_fd` (an eventfd that the caller owns) becomes readable, with every
+//                descriptor it opened closed. The server must not close or drain `stop_fd`.
+// Errors:        what the world does to a server (out of descriptors, no port) ends the process through ServerFailed,
+//                so that a benchmark never shows a row that was not measured. A connection that breaks is only closed.
+#ifndef GYRE_BENCH_PEERS_ECHO_SERVER_H_
+#define GYRE_BENCH_PEERS_ECHO_SERVER_H_
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string_view>
+
+namespace gyre::bench {
+
+inline constexpr int kListenBacklog = 4096;
+inline constexpr std::size_t kReadBytes = 64 * 1024;
+
+// What a server counts while it runs; a counter that is never touched is shown as unknown.
+struct ServerCounters {
+  // System calls made so far. Written by the server's thread (relaxed) and read by the load generator's (relaxed):
+  // it moves no other data, and a reading a few calls old is as good.
+  std::atomic<std::uint64_t> syscalls{0};
+};
+
+struct EchoServer {
+  // As tables and --servers=... show it. Names that begin with "gyre" are compared with each of the others.
+  std::string_view name;
+
+  // Serves on the calling thread until `stop_fd` is readable. Calls `on_listening` once, with the port, as soon as a
+  // connection to it would be accepted.
+  void (*run)(int stop_fd, std::function<void(std::uint16_t port)> on_listening, ServerCounters* counters);
+};
+
+// The yardstick that all ratios refer to; AllEchoServers() always has it.
+inline constexpr std::string_view kYardstick = "raw_epoll";
+
+// Every server that was built in, in the order in which tables show them.
+std::span<const EchoServer> AllEchoServers();
+
+// Says which server failed at what, and ends the process with status 1. Any thread may call it.
+[[noreturn]] void ServerFailed(std::string_view server, std::string_view what, std::string_view why);
+
+// The same, with the text that belongs to an errno value.
+[[noreturn]] void ServerFailed(std::string_view server, std::string_view what, int error_number);
+
+}  // namespace gyre::bench
+
+#endif  // GYRE_BENCH_PEERS_ECHO_SERVER_H_

@@ -1,0 +1,62 @@
+// gyre, written as a user would: the handler is examples/echo_server.cc's.
+#include <poll.h>
+
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "gyre/bench/peers/peers.h"
+#include "gyre/io/tcp_listener.h"
+#include "gyre/io/tcp_stream.h"
+#include "gyre/runtime/run.h"
+#include "gyre/runtime/try.h"
+#include "gyre/runtime/with_scope.h"
+
+namespace gyre::bench {
+namespace {
+
+Task<absl::Status> Echo(TcpStream peer, ServerCounters* counters) {
+  const Counter& syscalls = Loop::Current().backend().counters().syscalls;
+  for (;;) {
+    Buffer chunk = co_await Try(co_await peer.Receive());
+    if (chunk.empty()) co_return absl::OkStatus();
+    co_await Try(co_await peer.Send(chunk));
+    counters->syscalls.store(syscalls.value(), std::memory_order_relaxed);
+  }
+}
+
+Task<absl::Status> AcceptAll(TcpListener& listener, Scope& scope, ServerCounters* counters) {
+  for (;;) {
+    TcpStream peer = co_await Try(co_await listener.Accept());
+    scope.Spawn(Echo, std::move(peer), counters);
+  }
+}
+
+}  // namespace
+
+void RunGyreEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters) {
+  std::thread stopper;  // asleep until the end
+  auto serve = [&](Scope& scope) -> Task<absl::Status> {
+    TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+    const Endpoint where = co_await Try(listener.local_endpoint());
+    Loop& loop = Loop::Current();
+    stopper = std::thread([&loop, &scope, stop_fd] {
+      pollfd watched{stop_fd, POLLIN, 0};
+      while (poll(&watched, 1, /*timeout=*/-1) < 0) {
+      }
+      loop.Post([&scope] { scope.RequestStop(); });
+    });
+    on_listening(where.port());
+    co_return co_await AcceptAll(listener, scope, counters);
+  };
+  auto run = [&]() -> Task<absl::Status> {
+    // A connection that breaks is only closed.
+    co_return co_await Supervise([](const TaskInfo&, const Outcome<>&) {}, serve);
+  };
+  const absl::Status status = Run(run);
+  if (stopper.joinable()) stopper.join();
+  if (!absl::IsCancelled(status)) ServerFailed("gyre", "serve", std::string_view(status.ToString()));
+}
+
+}  // namespace gyre::bench

@@ -1,0 +1,173 @@
+// How many messages a second does a gyre echo server serve on one core, next to the same server on raw epoll, Asio and
+// libuv, and what does a message cost?
+//
+// Real TCP over loopback; server and load generator are threads pinned to a core each. Figures hold within a run only:
+// compare ratios, and only those of rows that nothing disturbed. The table shows; what is to be claimed is checked with
+// --pairs (see --help). A row whose load generator is busy nearly all the time is limited by the load, and its ratio is
+// a lower bound for what is faster.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <iostream>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "gyre/bench/throughput_flags.h"
+#include "gyre/bench/throughput_measure.h"
+#include "gyre/bench/throughput_pairs.h"
+#include "gyre/bench/throughput_progress.h"
+#include "gyre/bench/throughput_table.h"
+
+namespace gyre::bench {
+namespace {
+
+constexpr std::string_view kFamily = "BM_Throughput_";
+
+// How a Measurement travels through Google Benchmark, and what --benchmark_out writes.
+constexpr struct {
+  const char* name;
+  double Measurement::*column;
+} kCounters[] = {
+    {"messages_per_s", &Measurement::messages_per_s},
+    {"p50_us", &Measurement::p50_us},
+    {"p99_us", &Measurement::p99_us},
+    {"p999_us", &Measurement::p999_us},
+    {"server_cpu_ns_per_message", &Measurement::server_cpu_ns},
+    {"server_busy", &Measurement::server_busy},
+    {"load_busy", &Measurement::load_busy},
+    {"disturbed", &Measurement::disturbed},
+};
+constexpr const char* kSyscallsCounter = "syscalls_per_message";
+
+void SetCounters(const Measurement& measurement, benchmark::UserCounters& counters) {
+  for (const auto& [name, column] : kCounters) counters[name] = measurement.*column;
+  if (measurement.syscalls_per_message) counters[kSyscallsCounter] = *measurement.syscalls_per_message;
+}
+
+Measurement FromCounters(const benchmark::UserCounters& counters) {
+  Measurement measurement;
+  for (const auto& [name, column] : kCounters) measurement.*column = counters.at(name).value;
+  const auto syscalls = counters.find(kSyscallsCounter);
+  if (syscalls != counters.end()) measurement.syscalls_per_message = syscalls->second.value;
+  return measurement;
+}
+
+// Shows runs as a ThroughputTable. (Google Benchmark's own reporters would print one time for each, and begin with what
+// they think of how their library was built.)
+class TableReporter : public benchmark::BenchmarkReporter {
+ public:
+  explicit TableReporter(Progress& progress) : progress_(progress) {}
+
+  bool ReportContext(const Context&) override { return true; }
+
+  void ReportRuns(const std::vector<Run>& runs) override {
+    progress_.Clear();
+    for (const Run& run : runs) {
+      if (run.run_type == Run::RT_Iteration) Show(run);
+    }
+  }
+
+  void Finalize() override { table_.Finish(GetOutputStream()); }
+
+  bool has_failure() const { return has_failure_; }
+
+ private:
+  void Show(const Run& run) {
+    const std::string& name = run.run_name.function_name;  // kFamily, cell, '/', server
+    const std::size_t slash = name.find('/');
+    const std::string cell = name.substr(kFamily.size(), slash - kFamily.size());
+    const std::string server = name.substr(slash + 1);
+    if (run.error_occurred) {
+      has_failure_ = true;
+      table_.AddFailure(GetOutputStream(), cell, server, run.error_message);
+    } else {
+      table_.Add(GetOutputStream(), cell, server, FromCounters(run.counters));
+    }
+  }
+
+  Progress& progress_;
+  ThroughputTable table_;
+  bool has_failure_ = false;
+};
+
+void RunOne(benchmark::State& state, const EchoServer& server, const Cell& cell, const MeasureOptions& options,
+            Progress& progress) {
+  progress.Step(absl::StrCat(cell.Name(), " ", std::string(server.name)));
+  for (auto _ : state) {
+    absl::StatusOr<Measurement> measurement = Measure(server, cell, options);
+    if (!measurement.ok()) {
+      state.SkipWithError(std::string(measurement.status().message()).c_str());
+      break;
+    }
+    state.SetIterationTime(measurement->seconds);
+    state.SetItemsProcessed(static_cast<std::int64_t>(measurement->messages));
+    SetCounters(*measurement, state.counters);
+  }
+}
+
+// Cell by cell, all servers of a cell one after the other: Google Benchmark keeps the order.
+void RegisterAll(const Flags& flags, Progress& progress) {
+  for (const Cell& cell : flags.cells) {
+    for (const EchoServer& server : flags.servers) {
+      const std::string name = absl::StrCat(std::string(kFamily), cell.Name(), "/", std::string(server.name));
+      const auto run = [server, cell, &flags, &progress](benchmark::State& state) {
+        RunOne(state, server, cell, flags.measure, progress);
+      };
+      benchmark::RegisterBenchmark(name.c_str(), run)->Iterations(1)->UseManualTime();
+    }
+  }
+}
+
+// Returns the process's exit status.
+int RunTable(Flags& flags) {
+  const bool is_everything = flags.benchmark_args.size() == 1;
+  Progress progress(is_everything ? static_cast<int>(flags.cells.size() * flags.servers.size()) : 0);
+  RegisterAll(flags, progress);
+  int argc = static_cast<int>(flags.benchmark_args.size());
+  flags.benchmark_args.push_back(nullptr);
+  benchmark::Initialize(&argc, flags.benchmark_args.data());
+  if (benchmark::ReportUnrecognizedArguments(argc, flags.benchmark_args.data())) return 2;
+  TableReporter reporter(progress);
+  const std::size_t matched = benchmark::RunSpecifiedBenchmarks(&reporter);
+  benchmark::Shutdown();
+  if (matched == 0) {
+    std::cerr << "throughput: no benchmark has such a name\n";
+    return 2;
+  }
+  return reporter.has_failure() ? 1 : 0;
+}
+
+int RunPairsMode(const Flags& flags) {
+  const absl::Status status = RunPairs(flags, std::cout);
+  if (!status.ok()) std::cerr << "throughput: " << status.message() << "\n";
+  return status.ok() ? 0 : 1;
+}
+
+int Main(int argc, char** argv) {
+  absl::StatusOr<Flags> flags = ParseFlags(argc, argv);
+  if (!flags.ok()) {
+    std::cerr << "throughput: " << flags.status().message() << "\n";
+    return 2;
+  }
+  if (flags->is_help) {
+    std::cout << kUsage;
+    return 0;
+  }
+  int connections_max = 0;
+  for (const Cell& cell : flags->cells) connections_max = std::max(connections_max, cell.connections);
+  if (absl::Status status = RaiseDescriptorLimit(connections_max); !status.ok()) {
+    std::cerr << "throughput: " << status.message() << "\n";
+    return 1;
+  }
+  const bool is_uring = flags->measure.load_io == LoadIo::kUring;
+  std::cout << PrepareMachine() << " (" << (is_uring ? "io_uring" : "epoll")
+            << "); cells are connections x bytes x depth; ratios are to " << kYardstick << std::endl;
+  return flags->pairs > 0 ? RunPairsMode(*flags) : RunTable(*flags);
+}
+
+}  // namespace
+}  // namespace gyre::bench
+
+int main(int argc, char** argv) { return gyre::bench::Main(argc, argv); }
