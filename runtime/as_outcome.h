@@ -37,9 +37,7 @@ class [[nodiscard]] OutcomeAwaiter final : private Boundary, private Runnable {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) noexcept {
     parent_ = &awaiting.promise();
     frame_->Start(*parent_->scope(), static_cast<Boundary&>(*this));
-    LoopCore* loop = parent_->scope()->loop();
-    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, frame_->handle());
-    return frame_->handle();
+    return TransferDown(*parent_->scope()->loop(), frame_->handle());
   }
 
   Outcome<T> await_resume() {

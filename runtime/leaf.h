@@ -79,6 +79,14 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
     return true;
   }
 
+  // For a leaf that only goes behind everything that is ready; a stop is seen when its turn comes.
+  template <std::derived_from<internal::PromiseBase> P>
+  void SuspendBehindReady(std::coroutine_handle<P> awaiting) {
+    waiter_ = &awaiting.promise();
+    state_ = State::kCompleted;
+    waiter_->scope()->loop()->PushReady(*this);
+  }
+
   // Ends the wait: the coroutine runs in the next turn. The result is in the derived class.
   void Complete() {
     EnterCompleted(State::kCompleted);

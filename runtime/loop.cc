@@ -218,7 +218,9 @@ void Loop::End() {
       node->next = nullptr;
       drop(node);
     } else if (internal::TimerNode* timer = timers_.PopAny()) {
-      static_cast<internal::TimerState*>(timer)->Unref();
+      auto* state = static_cast<internal::TimerState*>(timer);
+      state->DestroyCallable();
+      state->Unref();
       ++left_over_.timers;
     } else {
       break;
@@ -229,8 +231,10 @@ void Loop::End() {
 
 void Timer::Cancel() {
   if (!IsActive()) return;
-  Loop::Current().timers_.Disarm(*state_);
-  state_->Unref();
+  internal::TimerState* state = state_;  // the callable may own this very handle
+  Loop::Current().timers_.Disarm(*state);
+  state->DestroyCallable();
+  state->Unref();
 }
 
 }  // namespace gyre

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -67,6 +68,8 @@ class TimerState : public TimerEvent {
     if (--references_ == 0) delete this;
   }
   void Ref() { ++references_; }
+  // What the program put into it dies when the timer does, however long a handle lives.
+  virtual void DestroyCallable() noexcept = 0;
   virtual ~TimerState() = default;
 
  private:
@@ -224,12 +227,14 @@ class TimerCallback final : public TimerState {
   explicit TimerCallback(G&& callable) : callable_(std::forward<G>(callable)) {}
 
   void OnTimer() override {
-    InvokeGuarded(tls_loop->loop, callable_);
+    InvokeGuarded(tls_loop->loop, *callable_);
+    callable_.reset();
     Unref();
   }
+  void DestroyCallable() noexcept override { callable_.reset(); }
 
  private:
-  F callable_;
+  std::optional<F> callable_;
 };
 
 }  // namespace internal

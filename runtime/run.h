@@ -176,7 +176,7 @@ class RootTask final : public RootBase {
 
 // Run on a backend that the caller made: the simulation does.
 template <class Root>
-auto RunOnBackend(Backend& backend, const RunOptions& options, Root&& root) {
+decltype(auto) RunOnBackend(Backend& backend, const RunOptions& options, Root&& root) {
   RootTask<std::decay_t<Root>> task(std::forward<Root>(root));
   {
     Loop loop(backend);
@@ -188,7 +188,7 @@ auto RunOnBackend(Backend& backend, const RunOptions& options, Root&& root) {
 }  // namespace internal
 
 template <class Root>
-auto Run(const RunOptions& options, Root&& root) {
+decltype(auto) Run(const RunOptions& options, Root&& root) {
   using T = typename internal::RootTask<std::decay_t<Root>>::T;
   absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options);
   if (!backend.ok()) {
@@ -200,7 +200,7 @@ auto Run(const RunOptions& options, Root&& root) {
 
 template <class Root>
   requires(!std::same_as<std::decay_t<Root>, RunOptions>)
-auto Run(Root&& root) {
+decltype(auto) Run(Root&& root) {
   return Run(RunOptions(), std::forward<Root>(root));
 }
 

@@ -22,11 +22,8 @@ class [[nodiscard]] YieldAwaiter final : public Leaf {
   YieldAwaiter() {}
 
   template <class P>
-  bool await_suspend(std::coroutine_handle<P> awaiting) {
-    return Suspend(awaiting, [this] {
-      Complete();
-      return false;
-    });
+  void await_suspend(std::coroutine_handle<P> awaiting) {
+    SuspendBehindReady(awaiting);
   }
   void await_resume() const noexcept {}
 

@@ -16,8 +16,10 @@ namespace gyre {
 class StopReason {
  public:
   // NOLINTNEXTLINE(google-explicit-constructor): RequestStop("shutting down") is what people write.
-  StopReason(std::string_view message = {}, std::source_location where = std::source_location::current())
+  StopReason(std::string_view message, std::source_location where = std::source_location::current())
       : message_(message), where_(where) {}
+  // No message, only where.
+  explicit StopReason(std::source_location where = std::source_location::current()) : where_(where) {}
   // NOLINTNEXTLINE(google-explicit-constructor)
   StopReason(const char* message, std::source_location where = std::source_location::current())
       : message_(message), where_(where) {}

@@ -70,6 +70,7 @@ class GYRE_INTERNAL_CORO_ELIDABLE [[nodiscard("a Task does nothing until it is a
   internal::TaskAwaiter<T> operator co_await() && noexcept {
     return internal::TaskAwaiter<T>(std::exchange(promise_, nullptr));
   }
+  void operator co_await() const& = delete;  // a Task is awaited once: co_await F(), or co_await std::move(task)
 
  private:
   friend internal::TaskAccess;
@@ -129,16 +130,10 @@ class ResultPromise : public PromiseBase {
   // The value, moved out; rethrows the exception. The frame is destroyed before this returns or throws.
   T TakeResultAndDestroy(PromiseBase*& owner) {
     if (state() == FrameState::kValue) [[likely]] {
-      DestroyOnExit destroy(owner);
+      const DestroyOnExit destroy(owner);
       return StoredTraits<T>::Take(value_);
     }
-    if (state() == FrameState::kTried) {
-      DestroyUnwindingOnExit destroy(owner);
-      return StoredTraits<T>::Take(value_);
-    }
-    std::exception_ptr error = std::move(error_);
-    std::exchange(owner, nullptr)->handle().destroy();
-    std::rethrow_exception(std::move(error));
+    return TakeRareResultAndDestroy(owner);
   }
 
   Stored<T>& value() { return value_; }
@@ -152,6 +147,16 @@ class ResultPromise : public PromiseBase {
   }
 
  private:
+  [[gnu::noinline]] T TakeRareResultAndDestroy(PromiseBase*& owner) {
+    if (state() == FrameState::kTried) {
+      const DestroyUnwindingOnExit destroy(owner);
+      return StoredTraits<T>::Take(value_);
+    }
+    std::exception_ptr error = std::move(error_);
+    std::exchange(owner, nullptr)->handle().destroy();
+    std::rethrow_exception(std::move(error));
+  }
+
   struct DestroyOnExit {
     explicit DestroyOnExit(PromiseBase*& owner) : owner(owner) {}
     ~DestroyOnExit() { std::exchange(owner, nullptr)->handle().destroy(); }
@@ -191,16 +196,15 @@ class Promise<void> final : public ResultPromise<void> {
 };
 
 template <class T>
-class [[nodiscard]] TaskAwaiter : private FrameLink {
+class [[nodiscard]] TaskAwaiter {
  public:
-  explicit TaskAwaiter(Promise<T>* child) noexcept {
+  explicit TaskAwaiter(Promise<T>* child) noexcept : child_(child) {
     GYRE_CHECK(child != nullptr, "a Task was awaited after it had been awaited, spawned or moved from");
-    this->child = child;
   }
   TaskAwaiter(const TaskAwaiter&) = delete;
   TaskAwaiter& operator=(const TaskAwaiter&) = delete;
   ~TaskAwaiter() {
-    if (child != nullptr) child->handle().destroy();
+    if (child_ != nullptr) child_->handle().destroy();
   }
 
   bool await_ready() const noexcept { return false; }
@@ -208,14 +212,16 @@ class [[nodiscard]] TaskAwaiter : private FrameLink {
   template <std::derived_from<PromiseBase> P>
   std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) noexcept {
     PromiseBase& self = awaiting.promise();
-    parent = &self;
-    child->Start(*self.scope(), *this);
-    LoopCore* loop = self.scope()->loop();
-    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, child->handle());
-    return child->handle();
+    PromiseBase& entered = *child_;
+    ScopeCore& scope = *self.scope();
+    entered.Start(scope, self, child_);
+    return TransferDown(*scope.loop(), entered.handle());
   }
 
-  T await_resume() { return static_cast<Promise<T>*>(child)->TakeResultAndDestroy(child); }
+  T await_resume() { return static_cast<Promise<T>*>(child_)->TakeResultAndDestroy(child_); }
+
+ private:
+  PromiseBase* child_;  // null once destroyed: by await_resume, or by a stop
 };
 
 // What `co_await std::declval<A>()` gives.

@@ -67,7 +67,7 @@ class TaskCore : public Runnable, public Boundary {
   std::string_view name() const { return name_ != nullptr ? std::string_view(*name_) : std::string_view(); }
   TaskInfo info() const { return TaskInfo(name(), id_); }
 
-  void RequestStop(StopReason reason) {
+  void RequestStop(StopReason&& reason) {
     if (scope_.has_value()) scope_->RequestStop(std::move(reason));
   }
   void AddJoiner(JoinLeafBase& joiner) { joiners_.PushBack(joiner); }

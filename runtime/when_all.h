@@ -77,6 +77,9 @@ class WhenAllChild final : private Boundary, private Runnable {
   std::conditional_t<std::is_void_v<T>, std::monostate, T> TakeSlot(WhenAllGroup& group) {
     if (outcome_.stopped()) {
       if constexpr (kIsStatusLike<T>) return absl::CancelledError("stopped because another operation failed");
+    }
+    if (!outcome_.has_value()) {  // an exception here came after the first failure, and the hook has it
+      if constexpr (kIsStatusLike<T>) return outcome_.status();
       std::rethrow_exception(group.failure());
     }
     if constexpr (std::is_void_v<T>) {

@@ -84,8 +84,7 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
     }
     ScopeCore& core = ScopeKey::Core(*scope_);
     frame_->Start(core, static_cast<Boundary&>(*this));
-    if (--core.loop()->budget <= 0) [[unlikely]] return Defer(*core.loop(), frame_->handle());
-    return frame_->handle();
+    return TransferDown(*core.loop(), frame_->handle());
   }
 
   void EndBody() {

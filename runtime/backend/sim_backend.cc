@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <cstddef>
+#include <cstring>
 #include <deque>
 #include <iterator>
 #include <new>
@@ -133,8 +133,7 @@ bool SimBackend::TryAccept(Op& op, Block& block) {
 
 bool SimBackend::TryConnect(Op& op, Block& block) {
   if (!block.is_connecting) {
-    const int asked =
-        core_.network.Connect(*block.socket, static_cast<const sockaddr*>(op.address), op.vector_count);
+    const int asked = core_.network.Connect(*block.socket, static_cast<const sockaddr*>(op.address), op.vector_count);
     if (asked == -EAGAIN) {  // no port is left: a result here, not a wait
       Finish(op, 0);
       op.result = -EAGAIN;
@@ -269,7 +268,8 @@ void SimBackend::ReturnAhead(Block& block) {
 // --- descriptors
 
 SimBackend::Block& SimBackend::Of(Descriptor& descriptor) const {
-  GYRE_CHECK(descriptor.backend() == this, "a socket was used on another loop than its own, or after its loop had ended");
+  GYRE_CHECK(descriptor.backend() == this,
+             "a socket was used on another loop than its own, or after its loop had ended");
   return static_cast<Block&>(descriptor);
 }
 
@@ -346,7 +346,8 @@ void SimBackend::Retire(Descriptor& descriptor, bool reset) {
 
 int SimBackend::Release(Descriptor& descriptor) {
   Block& block = Of(descriptor);
-  GYRE_CHECK(block.reader == nullptr && block.writer == nullptr, "a socket was released while an operation waited on it");
+  GYRE_CHECK(block.reader == nullptr && block.writer == nullptr,
+             "a socket was released while an operation waited on it");
   while (!block.ahead_buffers.empty()) {
     const Block::AheadBuffer last = block.ahead_buffers.back();
     block.ahead_buffers.pop_back();

@@ -1,14 +1,15 @@
 // SimBackend: the backend of a simulated world: virtual time, a network in memory, and the seed's choice of order.
 //
-// It behaves now as epoll does (an event says "try again") and now as io_uring does (an event brings the result, accepts
-// and receives run ahead, a cancel takes a while and may lose), so that a program tested here has met both.
+// It behaves now as epoll does (an event says "try again") and now as io_uring does (an event brings the result,
+// accepts and receives run ahead, a cancel takes a while and may lose), so that a program tested here has met both.
 //
-// Time stands still while anything is ready, and jumps to the next event or timer when nothing is. Only a loop that stays
-// busy for SimOptions::busy_turns_max turns finds time moving on all the same: a deadline must be able to end a busy loop.
+// Time stands still while anything is ready, and jumps to the next event or timer when nothing is. Only a loop that
+// stays busy for SimOptions::busy_turns_max turns finds time moving on all the same: a deadline must be able to end a
+// busy loop.
 //
-// Thread-safety: as Backend says. Other threads may post into the loop, but then the run no longer depends on its seed alone.
-// Lifetime:      the world outlives its backends.
-// Errors:        nothing can happen any more, and the program has not ended: a check failure (SimOptions::check_deadlock).
+// Thread-safety: as Backend says. Other threads may post into the loop, but then the run no longer depends on its seed
+// alone. Lifetime:      the world outlives its backends. Errors:        nothing can happen any more, and the program
+// has not ended: a check failure (SimOptions::check_deadlock).
 #ifndef GYRE_RUNTIME_BACKEND_SIM_BACKEND_H_
 #define GYRE_RUNTIME_BACKEND_SIM_BACKEND_H_
 

@@ -59,12 +59,12 @@ void* FramePool::AllocateLarge(size_t size) {
 void* FramePool::AllocateOutside(size_t size) {
   const size_t granules = Granules(size);
   void* address = RawAllocate(granules * kGranuleBytes, kGranuleBytes);
-  OwnerWord(address, granules) = nullptr;
+  OwnerWord(address, granules) = NoPool();
   return address;
 }
 
 void FramePool::FreeSlow(FramePool* owner, FramePool* pool, void* address, size_t granules) {
-  if (owner != nullptr) {
+  if (owner != NoPool()) {
     GYRE_CHECK(owner == pool, "a coroutine frame was destroyed on another loop, or outside any loop: a frame lives "
                               "and dies on the loop that made it");
     GYRE_CHECK(granules > kClasses, "internal: pooled frame in the slow path");

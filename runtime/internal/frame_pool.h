@@ -8,7 +8,7 @@
 //                the loop ends.
 //
 // Blocks are 64-byte aligned: neither compiler honours an over-aligned local in a coroutine frame by itself. The last
-// word of each block names the pool it belongs to (null: made outside any loop, from malloc), so that freeing needs
+// word of each block names the pool it belongs to (NoPool(): made outside any loop, from malloc), so that freeing needs
 // no lookup, and a frame that is destroyed on another loop is caught.
 #ifndef GYRE_RUNTIME_INTERNAL_FRAME_POOL_H_
 #define GYRE_RUNTIME_INTERNAL_FRAME_POOL_H_
@@ -49,7 +49,7 @@ class FramePool {
   static void Free(FramePool* pool, void* address, size_t size) {
     const size_t granules = Granules(size);
     FramePool* owner = OwnerWord(address, granules);
-    if (owner != pool || pool == nullptr || granules > kClasses) [[unlikely]] {
+    if (owner != pool || granules > kClasses) [[unlikely]] {
       return FreeSlow(owner, pool, address, granules);
     }
     auto* block = static_cast<FreeBlock*>(address);
@@ -70,6 +70,9 @@ class FramePool {
   struct Slab {
     Slab* next;
   };
+  // Differs from null, so that freeing outside a loop is told apart by the one comparison that is needed anyway.
+  static FramePool* NoPool() { return reinterpret_cast<FramePool*>(uintptr_t{1}); }
+
   static constexpr size_t kClasses = kPooledBytesMax / kGranuleBytes;
   static constexpr size_t kSlabBytes = 64 * 1024;
 

@@ -86,6 +86,25 @@ class IntrusiveList {
     links.list_prev = links.list_next = nullptr;
   }
 
+  // Takes `object` out of whichever list of this type it is in and puts it behind what is here. True if it was the only
+  // one in the list it left.
+  bool MoveToBack(T& object) {
+    ListLinks& links = LinksOf(object);
+    GYRE_DCHECK(links.list_next != nullptr, "the object must be in a list");
+    ListLinks* const before = links.list_prev;
+    ListLinks* const after = links.list_next;
+    before->list_next = after;
+    after->list_prev = before;
+    links.list_prev = ends_.list_prev;
+    links.list_next = &ends_;
+    ends_.list_prev->list_next = &links;
+    ends_.list_prev = &links;
+    return before == after;
+  }
+
+  // `object` is in a list, and alone there: no look at the list is needed to tell.
+  static bool IsAlone(T& object) { return LinksOf(object).list_prev == LinksOf(object).list_next; }
+
   // Moves all of `other`, in order, behind what is here.
   void Splice(IntrusiveList& other) {
     GYRE_DCHECK(this != &other, "a list can't be spliced into itself");

@@ -28,9 +28,9 @@ class DeferredResume final : public Runnable {
 
 }  // namespace
 
-void Resume(PromiseBase& frame) {
-  frame.scope()->loop()->budget = kTransferBudget;
-  frame.handle().resume();
+void PromiseBase::CheckMadeOutside() const noexcept {
+  GYRE_CHECK(continuation_ == 0,
+             "a Task made on one loop was awaited on another: send a callable and its arguments instead");
 }
 
 std::coroutine_handle<> Defer(LoopCore& loop, std::coroutine_handle<> frame) noexcept {
@@ -54,10 +54,11 @@ void UnwindStopped(PromiseBase& innermost) noexcept {
       boundary->OnStopped();
       return;
     }
-    FrameLink* link = frame->link();  // in the parent's frame, so it outlives this one
+    PromiseBase& parent = frame->parent();
+    PromiseBase*& owner = frame->owner();  // in the parent's frame, so it outlives this one
     frame->handle().destroy();
-    link->child = nullptr;
-    frame = link->parent;
+    owner = nullptr;
+    frame = &parent;
   }
 }
 

@@ -23,9 +23,9 @@ ScopeCore* ScopeCore::NextInSubtree(ScopeCore* scope) {
   return nullptr;
 }
 
-void ScopeCore::RequestStop(StopReason reason) {
+void ScopeCore::RequestStop(StopReason&& reason) {
   if (reason_ != nullptr) return;
-  reason_ = std::make_unique<StopReason>(std::move(reason));
+  reason_ = std::make_unique<StoredReason>(std::move(reason));
   if (stop_origin_ != nullptr) return;  // an ancestor's stop reached everything below already
   for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope)) {
     if (scope->stop_origin_ == nullptr) scope->stop_origin_ = this;

@@ -12,6 +12,7 @@
 #define GYRE_RUNTIME_INTERNAL_SCOPE_CORE_H_
 
 #include <memory>
+#include <utility>
 
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/internal/loop_core.h"
@@ -49,7 +50,7 @@ class ScopeCore : public ListHook<ScopeCore, SiblingTag> {
   const StopReason& reason() const { return *stop_origin_->reason_; }
 
   // Idempotent. If an ancestor's stop came first, that one stays the origin, but `StoppedHere()` becomes true.
-  void RequestStop(StopReason reason);
+  void RequestStop(StopReason&& reason);
   // RequestStop was called on this very scope, whoever stopped it first.
   bool StoppedHere() const { return reason_ != nullptr; }
   const StopReason* own_reason() const { return reason_.get(); }
@@ -64,7 +65,13 @@ class ScopeCore : public ListHook<ScopeCore, SiblingTag> {
   ScopeCore* stop_origin_ = nullptr;
   IntrusiveList<ScopeCore, SiblingTag> children_;
   IntrusiveList<Leaf, PendingTag> pending_;
-  std::unique_ptr<StopReason> reason_;
+  // Recycled like a frame: a stop must not cost a trip to the allocator.
+  struct StoredReason : StopReason {
+    explicit StoredReason(StopReason&& reason) : StopReason(std::move(reason)) {}
+    static void* operator new(size_t size) { return AllocateFrame(size); }
+    static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }
+  };
+  std::unique_ptr<StoredReason> reason_;
 };
 
 }  // namespace gyre::internal

@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/intrusive_list.h"
@@ -81,8 +82,9 @@ class TimerWheel {
     Stamp(node, deadline);
     const uint32_t slot = SlotFor(node.deadline_ns_);
     if (slot == node.slot_) return;
-    TakeOut(node);
-    Put(node, slot);
+    const uint32_t old_slot = std::exchange(node.slot_, slot);
+    if (slots_[slot].MoveToBack(node)) MarkEmpty(old_slot);
+    MarkOccupied(slot);
   }
 
   // How long the loop may sleep: never later than the time at which the first timer fires. It may be earlier, where
@@ -157,13 +159,15 @@ class TimerWheel {
   void Put(TimerNode& node, uint32_t slot) {
     node.slot_ = slot;
     slots_[slot].PushBack(node);
-    occupied_[slot / kSlotsPerLevel] |= uint64_t{1} << (slot % kSlotsPerLevel);
+    MarkOccupied(slot);
   }
 
   void TakeOut(TimerNode& node) {
+    if (List::IsAlone(node)) MarkEmpty(node.slot_);
     List::Remove(node);
-    if (slots_[node.slot_].empty()) MarkEmpty(node.slot_);
   }
+
+  void MarkOccupied(uint32_t slot) { occupied_[slot / kSlotsPerLevel] |= uint64_t{1} << (slot % kSlotsPerLevel); }
 
   void MarkEmpty(uint32_t slot) { occupied_[slot / kSlotsPerLevel] &= ~(uint64_t{1} << (slot % kSlotsPerLevel)); }
 

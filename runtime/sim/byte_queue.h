@@ -32,9 +32,6 @@ class ByteQueue {
     if (head_ >= bytes_.size() / 2) Compact();
   }
 
-  // Drops all behind the first `count`.
-  void Truncate(size_t count) { bytes_.resize(head_ + count); }
-
  private:
   void Compact() {
     bytes_.erase(bytes_.begin(), bytes_.begin() + static_cast<std::ptrdiff_t>(head_));

@@ -1,7 +1,7 @@
 // SimEvents: a simulated world's clock, and what will happen in it.
 //
-// Events come in order of (time, insertion), so that those of one connection, scheduled in order, stay in order. Each one
-// delivered is mixed into the trace hash: two runs with equal hashes took the same course.
+// Events come in order of (time, insertion), so that those of one connection, scheduled in order, stay in order. Each
+// one delivered is mixed into the trace hash: two runs with equal hashes took the same course.
 //
 // Thread-safety: none; the simulation's thread.
 // Lifetime:      a handler that has been removed gets no more events, its pending ones are skipped.

@@ -1,11 +1,12 @@
 // What Linux does, as found on its loopback, and what is kept of it here:
 //
 //  * A reset leaves readable what has arrived; then comes ECONNRESET, once, to whoever looks first (receive, send or
-//    SO_ERROR); after that receives give 0 and sends EPIPE. If the end of the stream had come before the reset, receives
-//    never say ECONNRESET, and the error is EPIPE.
+//    SO_ERROR); after that receives give 0 and sends EPIPE. If the end of the stream had come before the reset,
+//    receives never say ECONNRESET, and the error is EPIPE.
 //  * Closing with unread bytes, or with bytes still coming in, resets; so does closing a listener for those in its
 //    backlog. A connection that is reset before it is accepted is accepted all the same.
-//  * A full backlog drops the request; the client asks again after 1 s, 2 s, 4 s ..., and gives up after the sixth time.
+//  * A full backlog drops the request; the client asks again after 1 s, 2 s, 4 s ..., and gives up after the sixth
+//  time.
 //  * Shutting the reading side makes receives give 0 when nothing is there; what comes later is still taken.
 #include "gyre/runtime/sim/sim_network.h"
 
@@ -157,7 +158,8 @@ int SimNetwork::Listen(SimSocket& socket, int backlog) {
   socket.backlog_max = static_cast<size_t>(std::max(backlog, 0)) + 1;  // Linux takes one more than asked
   if (is_listening) return 0;
   for (const auto& [number, other] : bound_) {
-    if (other == &socket || other->state != SimSocket::State::kListening || !other->local.Overlaps(socket.local)) continue;
+    if (other == &socket || other->state != SimSocket::State::kListening || !other->local.Overlaps(socket.local))
+      continue;
     if (!HasOption(socket, SO_REUSEPORT) || !HasOption(*other, SO_REUSEPORT)) return -EADDRINUSE;
   }
   socket.state = SimSocket::State::kListening;
@@ -254,7 +256,8 @@ void SimNetwork::OnConnectRequest(const SimEvent& event) {
 // --- bytes
 
 TimePoint SimNetwork::AfterLatency() {
-  const auto spread = static_cast<uint64_t>(std::max<int64_t>((options_.latency_max - options_.latency_min).count(), 0));
+  const auto spread =
+      static_cast<uint64_t>(std::max<int64_t>((options_.latency_max - options_.latency_min).count(), 0));
   const uint64_t extra = spread == 0 ? 0 : rng_.Below(spread + 1);
   return After(events_.now(), options_.latency_min + Duration(static_cast<int64_t>(extra)));
 }
@@ -296,7 +299,8 @@ int64_t SimNetwork::Send(SimSocket& socket, std::span<const std::byte> bytes) {
 }
 
 bool SimNetwork::IsReadable(const SimSocket& socket) const {
-  return socket.state != SimSocket::State::kConnected || socket.arrived > 0 || socket.fin_received || socket.is_read_shut;
+  return socket.state != SimSocket::State::kConnected || socket.arrived > 0 || socket.fin_received ||
+         socket.is_read_shut;
 }
 
 int64_t SimNetwork::Receive(SimSocket& socket, std::span<std::byte> into) {
@@ -388,7 +392,6 @@ void SimNetwork::OnReset(SimSocket& socket) {
   if (socket.state != SimSocket::State::kConnected) return;
   socket.state = SimSocket::State::kReset;
   socket.error = socket.fin_received ? EPIPE : ECONNRESET;
-  socket.incoming.Truncate(socket.arrived);
   NotifyBoth(socket);
 }
 

@@ -1,7 +1,7 @@
 // SimNetwork: TCP in memory: listeners, connections, latency, back-pressure, half-close and resets, under a seed.
 //
-// It behaves as Linux's loopback does, which the contract tests check side by side. The network knows sockets by number;
-// who reads and writes them (the simulation's backends) hears of changes through a watcher.
+// It behaves as Linux's loopback does, which the contract tests check side by side. The network knows sockets by
+// number; who reads and writes them (the simulation's backends) hears of changes through a watcher.
 //
 // Bytes go straight into the receiver's queue when they are sent; an event later says how many of them have arrived. So
 // what a sender may still have on the way is bounded by what its peer has not read.
@@ -52,7 +52,8 @@ struct SimSocket {
     kReset,       // final: what has arrived can still be read
   };
 
-  SimSocket(uint64_t number, int family) : number(number), local(SimAddress::Any(family)), remote(SimAddress::Any(family)) {}
+  SimSocket(uint64_t number, int family)
+      : number(number), local(SimAddress::Any(family)), remote(SimAddress::Any(family)) {}
 
   int family() const { return local.family; }
 
@@ -71,9 +72,9 @@ struct SimSocket {
 
   // --- connected
   uint64_t peer = 0;
-  ByteQueue incoming;       // all that the peer has sent and nobody has read
-  size_t arrived = 0;       // how much of it can be read
-  TimePoint last_arrival;   // of what is on the way to here: nothing overtakes
+  ByteQueue incoming;      // all that the peer has sent and nobody has read
+  size_t arrived = 0;      // how much of it can be read
+  TimePoint last_arrival;  // of what is on the way to here: nothing overtakes
   bool fin_received = false;
   bool is_read_shut = false;
   bool is_write_shut = false;
@@ -122,7 +123,16 @@ class SimNetwork final : private SimEventHandler {
   size_t open_sockets() const { return sockets_.size(); }
 
  private:
-  enum Kind : uint32_t { kConnectRequest, kConnectAccepted, kConnectRefused, kConnectTimeout, kData, kFin, kReset, kRoom };
+  enum Kind : uint32_t {
+    kConnectRequest,
+    kConnectAccepted,
+    kConnectRefused,
+    kConnectTimeout,
+    kData,
+    kFin,
+    kReset,
+    kRoom
+  };
 
   void OnSimEvent(const SimEvent& event) override;
   void OnConnectRequest(const SimEvent& event);

@@ -40,10 +40,11 @@ struct SimOptions {
   // --- order
   bool shuffle = true;                    // the ready queue, at each turn
   uint32_t forced_suspension_one_in = 4;  // an operation that could finish at once goes through the ready queue
-  uint32_t in_place_completion_one_in = 2;  // a completion brings its result (io_uring's way) or a wish to try (epoll's)
-  uint32_t spurious_wake_one_in = 16;     // a waiting operation is tried though nothing happened
-  uint32_t run_ahead_one_in = 2;          // kAccept and kReceiveBuffer take items that nobody has asked for
-  uint32_t late_cancel_one_in = 3;        // a cancel takes effect later, and may lose to a result
+  uint32_t in_place_completion_one_in =
+      2;                               // a completion brings its result (io_uring's way) or a wish to try (epoll's)
+  uint32_t spurious_wake_one_in = 16;  // a waiting operation is tried though nothing happened
+  uint32_t run_ahead_one_in = 2;       // kAccept and kReceiveBuffer take items that nobody has asked for
+  uint32_t late_cancel_one_in = 3;     // a cancel takes effect later, and may lose to a result
 
   // --- network
   Duration latency_min = std::chrono::microseconds(50);

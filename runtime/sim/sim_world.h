@@ -5,8 +5,8 @@
 //   EXPECT_EQ(world.Elapsed(), 10h);                                  // took no time
 //   EXPECT_EQ(world.trace_hash(), again.trace_hash());                // the same seed takes the same course
 //
-// The program runs unmodified: it gets its time, sockets and order from gyre. A task that waits for what can't come is a
-// check failure instead of a hang.
+// The program runs unmodified: it gets its time, sockets and order from gyre. A task that waits for what can't come is
+// a check failure instead of a hang.
 //
 // Thread-safety: none; one thread. Other threads may post into the loop that runs (see SimBackend).
 // Lifetime:      outlives what its loops opened. Several Runs may follow one another: clock and network go on.
@@ -36,13 +36,12 @@ class SimWorld {
 
   // As gyre::Run. The options' backend has no meaning here.
   template <class Root>
-  auto Run(const RunOptions& options, Root&& root) {
+  decltype(auto) Run(const RunOptions& options, Root&& root) {
     SimBackend backend(core_);
     return internal::RunOnBackend(backend, options, std::forward<Root>(root));
   }
   template <class Root>
-    requires(!std::same_as<std::decay_t<Root>, RunOptions>)
-  auto Run(Root&& root) {
+  requires(!std::same_as<std::decay_t<Root>, RunOptions>) auto Run(Root&& root) {
     return Run(RunOptions(), std::forward<Root>(root));
   }
 
