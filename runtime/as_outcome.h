@@ -47,8 +47,7 @@ class [[nodiscard]] OutcomeAwaiter final : private Boundary, private Runnable {
 
  private:
   std::coroutine_handle<> OnDone() noexcept override {
-    LoopCore* loop = parent_->scope()->loop();
-    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, parent_->handle());
+    if (--tls_budget <= 0) [[unlikely]] return Defer(*parent_->scope()->loop(), parent_->handle());
     return parent_->handle();
   }
   void OnStopped() noexcept override {

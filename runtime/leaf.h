@@ -67,7 +67,7 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
       return true;
     }
     if (start()) {
-      if (--loop->budget > 0) [[likely]] return false;
+      if (--internal::tls_budget > 0) [[likely]] return false;
       state_ = State::kCompleted;  // done, but others must have their turn first
       loop->PushReady(*this);
       return true;

@@ -195,6 +195,7 @@ class Promise<void> final : public ResultPromise<void> {
   void return_void() noexcept { Emplace(); }
 };
 
+// Made by co_await and awaited at once; it needs no destructor, see promise.h.
 template <class T>
 class [[nodiscard]] TaskAwaiter {
  public:
@@ -203,9 +204,6 @@ class [[nodiscard]] TaskAwaiter {
   }
   TaskAwaiter(const TaskAwaiter&) = delete;
   TaskAwaiter& operator=(const TaskAwaiter&) = delete;
-  ~TaskAwaiter() {
-    if (child_ != nullptr) child_->handle().destroy();
-  }
 
   bool await_ready() const noexcept { return false; }
 
@@ -214,14 +212,14 @@ class [[nodiscard]] TaskAwaiter {
     PromiseBase& self = awaiting.promise();
     PromiseBase& entered = *child_;
     ScopeCore& scope = *self.scope();
-    entered.Start(scope, self, child_);
+    entered.Start(scope, self);
     return TransferDown(*scope.loop(), entered.handle());
   }
 
   T await_resume() { return static_cast<Promise<T>*>(child_)->TakeResultAndDestroy(child_); }
 
  private:
-  PromiseBase* child_;  // null once destroyed: by await_resume, or by a stop
+  PromiseBase* child_;
 };
 
 // What `co_await std::declval<A>()` gives.

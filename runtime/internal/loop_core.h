@@ -40,7 +40,6 @@ struct LoopCore {
   // Runs as soon as no coroutine of this loop is on the stack: to destroy frames that have just finished.
   void PushReap(Runnable& node) { reap.Push(node); }
 
-  int32_t budget = kTransferBudget;
   int32_t unwinding = 0;  // depth of frame destruction by stop or Try: what IsUnwinding() tells
   FramePool pool;
   ReadyQueue ready;
@@ -50,6 +49,11 @@ struct LoopCore {
 };
 
 inline constinit thread_local LoopCore* tls_loop = nullptr;
+
+// Transfers left in the present resumption. The thread's, not the loop's: it means nothing between resumptions, and this way
+// it is one
+// instruction.
+inline constinit thread_local int32_t tls_budget = kTransferBudget;
 
 // Null where frames must come from outside the pool: no loop runs here, or a test watches every allocation.
 inline constinit thread_local FramePool* tls_pool = nullptr;

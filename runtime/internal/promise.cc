@@ -17,7 +17,7 @@ class DeferredResume final : public Runnable {
   void Run() override {
     const std::coroutine_handle<> frame = frame_;
     delete this;
-    tls_loop->budget = kTransferBudget;
+    tls_budget = kTransferBudget;
     frame.resume();
   }
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
@@ -55,9 +55,7 @@ void UnwindStopped(PromiseBase& innermost) noexcept {
       return;
     }
     PromiseBase& parent = frame->parent();
-    PromiseBase*& owner = frame->owner();  // in the parent's frame, so it outlives this one
     frame->handle().destroy();
-    owner = nullptr;
     frame = &parent;
   }
 }

@@ -1,13 +1,14 @@
 // PromiseBase: what every coroutine frame of gyre carries, and how frames hand over to one another.
 //
 // A frame has one word that says where to go when it ends: either the awaiting frame (low bit clear), or a Boundary (low
-// bit set): a scope, a combinator, a spawned task. So a chain of awaits costs no virtual call. A second word leads to
-// the awaiter that owns the frame, so that a stop can walk the chain upwards, destroying frames innermost first, without
-// recursion. (The end of a child must not go through the awaiter: that is one dependent load more, 1.3 ns of 8.)
+// bit set): a scope, a combinator, a spawned task. So a chain of awaits costs no virtual call, and a stop can walk it
+// upwards, destroying frames innermost first, without recursion. A started frame is destroyed in two places only: when
+// its awaiter has its result, and by UnwindStopped. So an awaiter needs no destructor, and a frame no word that leads to
+// its awaiter.
 //
 // Thread-safety: a frame runs, ends and is destroyed on its home loop; one made outside any loop adopts the loop that
 //                first awaits it. Anything else is a check failure.
-// Cost:          three words and a state byte per frame, beside the result.
+// Cost:          two words and a state byte per frame, beside the result.
 #ifndef GYRE_RUNTIME_INTERNAL_PROMISE_H_
 #define GYRE_RUNTIME_INTERNAL_PROMISE_H_
 
@@ -110,10 +111,8 @@ class PromiseBase {
   bool is_started() const { return scope_ != nullptr; }
 
   // Gives the frame its place in the world, once. It still has to be resumed.
-  // `owner` is the awaiter's pointer to this frame: cleared when a stop destroys it.
-  void Start(ScopeCore& scope, PromiseBase& parent, PromiseBase*& owner) noexcept {
+  void Start(ScopeCore& scope, PromiseBase& parent) noexcept {
     Start(scope, reinterpret_cast<uintptr_t>(parent.handle().address()));
-    owner_ = &owner;
   }
   void Start(ScopeCore& scope, Boundary& boundary) noexcept {
     Start(scope, reinterpret_cast<uintptr_t>(&boundary) | kBoundaryBit);
@@ -123,8 +122,7 @@ class PromiseBase {
   std::coroutine_handle<> TransferUp() noexcept {
     if ((continuation_ & kBoundaryBit) != 0) [[unlikely]] return boundary()->OnDone();
     const auto parent = std::coroutine_handle<>::from_address(reinterpret_cast<void*>(continuation_));
-    LoopCore* loop = scope_->loop();
-    if (--loop->budget <= 0) [[unlikely]] return Defer(*loop, parent);
+    if (--tls_budget <= 0) [[unlikely]] return Defer(*scope_->loop(), parent);
     return parent;
   }
 
@@ -133,7 +131,6 @@ class PromiseBase {
   PromiseBase& parent() const {
     return std::coroutine_handle<PromiseBase>::from_address(reinterpret_cast<void*>(continuation_)).promise();
   }
-  PromiseBase*& owner() const { return *owner_; }
 
   // Try ended this frame: its value is set, its locals are alive.
   void MarkTried() { state_ = FrameState::kTried; }
@@ -165,7 +162,6 @@ class PromiseBase {
 
   // Before Start: the LoopCore the frame was made on, or 0. After: the parent's address, or Boundary* | 1.
   uintptr_t continuation_;
-  PromiseBase** owner_;          // from Start on, and only under a parent
   ScopeCore* scope_ = nullptr;  // null until Start
   FrameState state_ = FrameState::kUnfinished;
 
@@ -176,14 +172,14 @@ class PromiseBase {
 
 // Resumes `frame` from the loop with a fresh budget.
 inline void Resume(PromiseBase& frame) {
-  frame.scope()->loop()->budget = kTransferBudget;
+  tls_budget = kTransferBudget;
   frame.handle().resume();
 }
 
 // Enters a child from within its parent's await_suspend.
-inline std::coroutine_handle<> TransferDown(LoopCore& loop, std::coroutine_handle<> child) noexcept {
+inline std::coroutine_handle<> TransferDown([[maybe_unused]] LoopCore& loop, std::coroutine_handle<> child) noexcept {
   if constexpr (kDescentCosts) {
-    if (--loop.budget <= 0) [[unlikely]] return Defer(loop, child);
+    if (--tls_budget <= 0) [[unlikely]] return Defer(loop, child);
   }
   return child;
 }
