@@ -1,0 +1,5 @@
+"""As in rules_cc."""
+
+load(":builtins.bzl", "BuiltinCcInfo")
+
+CcInfo = BuiltinCcInfo
