@@ -1,10 +1,11 @@
 // Buffer: received bytes in a block that the loop leases out, so that a connection that waits holds no memory.
 //
 // Thread-safety: its loop's thread only; destroying it elsewhere is a check failure.
-// Lifetime:      gives the block back when destroyed or assigned to; may outlive its loop. Spans and views of it may not
-//                outlive it.
+// Lifetime:      gives the block back when destroyed or assigned to; may outlive its loop. Spans and views of it may
+//                not outlive it.
 // Units:         bytes. Empty means the end of the stream when it comes from Receive.
-// Cost:          three words; the block comes from and goes to the loop's pool. To keep a few bytes for long, copy them.
+// Cost:          three words; the block comes from and goes to the loop's pool. To keep a few bytes for long, copy
+//                them.
 #ifndef GYRE_IO_BUFFER_H_
 #define GYRE_IO_BUFFER_H_
 

@@ -8,7 +8,8 @@
 // Cancellation:  Accept: a connection that had been taken but not handed over is closed. [D5]
 // Errors:        Bind: the errno, naming the address; nothing stays open. Accept ends only when the listener is closed:
 //                connections that die before they are taken are skipped, and a process without descriptors or memory
-//                makes it wait (or reset clients, see OverloadPolicy); that is counted, and logged at most once a second.
+//                makes it wait (or reset clients, see OverloadPolicy); that is counted, and logged at most once a
+//                second.
 // Cost:          a connection costs one accept4 and a small share of another; options are inherited from the listener,
 //                so TCP_NODELAY (on by default) costs nothing per connection.
 #ifndef GYRE_IO_TCP_LISTENER_H_

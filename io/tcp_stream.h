@@ -7,14 +7,14 @@
 // Thread-safety: its home loop only, where it was accepted, connected or adopted; anything else is a check failure. To
 //                move a connection to another loop, Release it here and Adopt it there.
 // Lifetime:      destroying it closes it. The stream and the bytes given to an operation stay where they are until that
-//                operation has ended. One Receive and one Send may wait at the same time; a second of the same kind is a
-//                check failure.
+//                operation has ended. One Receive and one Send may wait at the same time; a second of the same kind is
+//                a check failure.
 // Cancellation:  Receive: nothing is lost; bytes that had been taken are delivered. Send: a send that is stopped midway
 //                leaves the peer with half a message, so every later Send fails; receiving goes on. Connect: the
 //                connection is closed, also when it had just succeeded.
-// Errors:        the errno is kept (ErrnoOf). kFailedPrecondition: the stream was closed while the operation waited, or an
-//                earlier send was stopped midway. The end of the stream is no error. A bad argument, or using a stream
-//                after Close or a move, is a check failure. There is never a SIGPIPE.
+// Errors:        the errno is kept (ErrnoOf). kFailedPrecondition: the stream was closed while the operation waited, or
+//                an earlier send was stopped midway. The end of the stream is no error. A bad argument, or using a
+//                stream after Close or a move, is a check failure. There is never a SIGPIPE.
 // Units:         bytes.
 // Cost:          one pointer. An operation allocates nothing. TCP_NODELAY is on and SO_KEEPALIVE off unless the options
 //                say otherwise; an adopted connection keeps what it has.
@@ -47,7 +47,8 @@ class [[nodiscard]] TcpStream {
 
   static Task<absl::StatusOr<TcpStream>> Connect(Endpoint to, TcpOptions options = TcpOptions());
 
-  // Takes over a connected stream socket that somebody else made, and makes it non-blocking. On an error it stays theirs.
+  // Takes over a connected stream socket that somebody else made, and makes it non-blocking. On an error it stays
+  // theirs.
   static absl::StatusOr<TcpStream> Adopt(int fd);
 
   // Waits for bytes and gives them in a leased buffer: StatusOr<Buffer>, empty at the end of the stream.

@@ -1,4 +1,5 @@
-// DescriptorPause: waits for a while, or until this loop has closed a descriptor: what an accept does that had none left.
+// DescriptorPause: waits for a while, or until this loop has closed a descriptor: what an accept does that had none
+// left.
 //
 // Thread-safety: the home loop only.
 // Cancellation:  stopped at once.

@@ -1,8 +1,9 @@
-// The operations of a byte stream, and their leaves: Receive into a span or a leased buffer, Send of one or more pieces.
+// The operations of a byte stream, and their leaves: Receive into a span or a leased buffer, Send of one or more
+// pieces.
 //
 // Thread-safety: the home loop only.
-// Lifetime:      an operation refers to the stream's handle, so that using a stream closed meanwhile is a check failure and
-//                not somebody else's connection; the leaf refers to the state block, which outlives a waiting leaf.
+// Lifetime:      an operation refers to the stream's handle, so that using a stream closed meanwhile is a check failure
+//                and not somebody else's connection; the leaf refers to the state block, which outlives a waiting leaf.
 // Cost:          nothing is allocated, but for an error's message and the list of more than four pieces.
 #ifndef GYRE_IO_INTERNAL_STREAM_OP_H_
 #define GYRE_IO_INTERNAL_STREAM_OP_H_

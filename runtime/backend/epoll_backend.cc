@@ -1,24 +1,26 @@
 // How the epoll backend works, and what keeps it right:
 //
-//  * Each descriptor is added once, edge-triggered, for both directions, at the first time that something has to wait for
-//    it. Adding reports what is ready at that moment as an edge, so nothing is lost between the call that would have
-//    blocked and the adding.
-//  * Each direction has one bit: may_read and may_write say that a call is worth trying. EAGAIN clears the bit, and so does
-//    a transfer shorter than asked for: the socket is then empty (or full), and asking again would cost a system call to
-//    hear so. An event sets it. The kernel reports only what is true when it is asked, so an event without EPOLLIN says
-//    nothing about reading.
-//  * Two things make a short read say less: the end of the stream, which comes without a further edge if it came together
-//    with the data, and urgent data, at whose mark a read stops. Either sets short_reads_tell_nothing for good.
-//  * A short send leaves SOCK_NOSPACE set in the kernel, so an EPOLLOUT edge follows. One call is asked for at most 2^30
-//    bytes, because the kernel cuts at 2^31 - 4096 and a cut for that reason brings no edge.
-//  * An event only queues the op that waits; the ready queue performs it. So the recv, the user's code and the send of one
-//    connection run back to back on bytes that are in the cache, and no user code runs while events are being dealt with.
-//  * Blocks are never freed while the loop lives. An event carries index and generation; closing moves the generation on,
-//    so events that were on their way, or that still come because a forked child holds a copy of the descriptor, are
-//    recognised and dropped. Nothing is removed from epoll before closing: closing does that, but for such copies.
+//  * Each descriptor is added once, edge-triggered, for both directions, at the first time that something has to wait
+//    for it. Adding reports what is ready at that moment as an edge, so nothing is lost between the call that would
+//    have blocked and the adding.
+//  * Each direction has one bit: may_read and may_write say that a call is worth trying. EAGAIN clears the bit, and so
+//    does a transfer shorter than asked for: the socket is then empty (or full), and asking again would cost a system
+//    call to hear so. An event sets it. The kernel reports only what is true when it is asked, so an event without
+//    EPOLLIN says nothing about reading.
+//  * Two things make a short read say less: the end of the stream, which comes without a further edge if it came
+//    together with the data, and urgent data, at whose mark a read stops. Either sets short_reads_tell_nothing for
+//    good.
+//  * A short send leaves SOCK_NOSPACE set in the kernel, so an EPOLLOUT edge follows. One call is asked for at most
+//    2^30 bytes, because the kernel cuts at 2^31 - 4096 and a cut for that reason brings no edge.
+//  * An event only queues the op that waits; the ready queue performs it. So the recv, the user's code and the send of
+//    one connection run back to back on bytes that are in the cache, and no user code runs while events are being dealt
+//    with.
+//  * Blocks are never freed while the loop lives. An event carries index and generation; closing moves the generation
+//    on, so events that were on their way, or that still come because a forked child holds a copy of the descriptor,
+//    are recognised and dropped. Nothing is removed from epoll before closing: closing does that, but for such copies.
 //
-// Rejected: level-triggered with EPOLL_CTL_MOD per wait (one more system call per message); performing the transfer while
-// events are dealt with (reads run far ahead of the code that uses them, and every connection of a batch needs a buffer).
+// Rejected: level-triggered with EPOLL_CTL_MOD per wait (one more system call per message); performing the transfer
+// while events are dealt with (reads run far ahead of the code that uses them, and each connection needs a buffer).
 #include "gyre/runtime/backend/epoll_backend.h"
 
 #include <limits.h>
@@ -145,7 +147,8 @@ size_t EpollBackend::DetachAll() {
       delete block;
       continue;
     }
-    GYRE_CHECK(block->reader == nullptr && block->writer == nullptr, "internal: a loop ended with an operation waiting");
+    GYRE_CHECK(block->reader == nullptr && block->writer == nullptr,
+               "internal: a loop ended with an operation waiting");
     CloseFd(block->fd(), /*reset=*/false);
     DetachBlock(*block);
   }

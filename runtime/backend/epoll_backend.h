@@ -1,11 +1,11 @@
 // EpollBackend: the backend for every Linux: tries each call at once, and asks epoll only about what would block.
 //
 // Thread-safety: the loop's thread only, but for Wake.
-// Lifetime:      state blocks are kept and reused until the loop ends, so that an event that comes too late finds a newer
-//                generation instead of freed memory.
+// Lifetime:      state blocks are kept and reused until the loop ends, so that an event that comes too late finds a
+//                newer generation instead of freed memory.
 // Errors:        as Backend says; Create: the errno of epoll_create1, eventfd or epoll_ctl, and nothing stays open.
-// Cost:          a message costs a recv, a send and a share of one epoll wait. A connection costs one epoll_ctl, and none
-//                if it never had to wait.
+// Cost:          a message costs a recv, a send and a share of one epoll wait. A connection costs one epoll_ctl, and
+//                none if it never had to wait.
 #ifndef GYRE_RUNTIME_BACKEND_EPOLL_BACKEND_H_
 #define GYRE_RUNTIME_BACKEND_EPOLL_BACKEND_H_
 

@@ -1,4 +1,5 @@
-// The operations of EpollBackend: what is tried, and what each errno means. The rules they follow head epoll_backend.cc.
+// The operations of EpollBackend: what is tried, and what each errno means. The rules they follow head
+// epoll_backend.cc.
 #include <limits.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>

@@ -34,9 +34,9 @@ namespace gyre {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::HasSubstr;
 using testing::ContractBackend;
 using testing::ContractTest;
+using ::testing::HasSubstr;
 using testing::Settle;
 
 class Pair {
@@ -399,8 +399,8 @@ TEST_P(TcpTest, AStoppedConnectLeavesNothingOpen) {
   sim_options().is_blackhole = true;
   RunOnLoop([&](Scope& scope) -> Task<> {
     TcpListener listener = Listen();
-    TaskHandle<> connect = scope.Spawn(
-        [&]() -> Task<> { (co_await TcpStream::Connect(*listener.local_endpoint())).IgnoreError(); });
+    TaskHandle<> connect =
+        scope.Spawn([&]() -> Task<> { (co_await TcpStream::Connect(*listener.local_endpoint())).IgnoreError(); });
     for (uint64_t turns = seed() % 4; turns > 0; --turns) co_await Yield();
     connect.RequestStop();
     co_await connect.Join();
@@ -540,7 +540,9 @@ TEST(TcpIpv6Test, ConnectsOverLoopback) {
 
 // A temporary would be gone before its bytes are.
 template <class T>
-concept CanSend = requires(TcpStream& stream, T&& bytes) { stream.Send(std::forward<T>(bytes)); };
+concept CanSend = requires(TcpStream& stream, T&& bytes) {
+  stream.Send(std::forward<T>(bytes));
+};
 static_assert(CanSend<std::string&> && CanSend<const std::string&> && CanSend<Buffer&> && CanSend<const char (&)[3]>);
 static_assert(CanSend<std::string_view> && CanSend<std::span<const std::byte>> && CanSend<std::vector<std::byte>&>);
 static_assert(!CanSend<std::string> && !CanSend<Buffer> && !CanSend<std::vector<std::byte>>);

@@ -523,13 +523,15 @@ TEST(EpollRegister, EventsOfAClosedDescriptorThatLivesOnInACopyAreDropped) {
 TEST(EpollCost, AnEchoedMessageCostsOneReceiveAndOneSendAndTheWaits) {
   RunOnEpoll([](Scope& scope) -> Task<> {
     Pair pair = co_await Connected();
-    scope.Spawn([](TcpStream peer) -> Task<> {
-      for (;;) {
-        absl::StatusOr<Buffer> chunk = co_await peer.Receive();
-        if (!chunk.ok() || chunk->empty()) co_return;
-        (co_await peer.Send(*chunk)).IgnoreError();
-      }
-    }, std::move(pair.server));
+    scope.Spawn(
+        [](TcpStream peer) -> Task<> {
+          for (;;) {
+            absl::StatusOr<Buffer> chunk = co_await peer.Receive();
+            if (!chunk.ok() || chunk->empty()) co_return;
+            (co_await peer.Send(*chunk)).IgnoreError();
+          }
+        },
+        std::move(pair.server));
     co_await Say(pair.client, "warm-up");
     EXPECT_EQ(co_await Hear(pair.client, 7), "warm-up");
     const uint64_t calls = Counters().syscalls.value();
