@@ -141,7 +141,8 @@ TEST(Loop, AHookThatThrowsIsLoggedAndTheLoopGoesOn) {
     co_await Turns(2);
   });
   SetLogSink(before);
-  EXPECT_EQ(Lines(), (std::vector<std::string>{"from the hook", "gyre: unhandled error in a callback: UNKNOWN: logged"}));
+  EXPECT_EQ(Lines(),
+            (std::vector<std::string>{"from the hook", "gyre: unhandled error in a callback: UNKNOWN: logged"}));
 }
 
 // --- timers
@@ -194,7 +195,9 @@ TEST(Timer, ItsCallableIsDestroyedAfterItFiredThoughTheHandleLives) {
 TEST(Timer, DroppingItsHandleChangesNothing) {
   InSimulation([]() -> Task<> {
     bool has_fired = false;
-    { const Timer timer = Current().CallLater(3ms, [&] { has_fired = true; }); }
+    {
+      const Timer timer = Current().CallLater(3ms, [&] { has_fired = true; });
+    }
     co_await SleepFor(3ms);
     EXPECT_TRUE(has_fired);
   });

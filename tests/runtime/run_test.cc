@@ -50,10 +50,11 @@ TEST(Run, TakesACallableABodyOrAnyAwaitable) {
 }
 
 TEST(Run, KeepsACapturingLambdaAsLongAsItRuns) {
-  const std::string result = gyre::Run([text = std::string("a text too long for the small string buffer")]() -> Task<std::string> {
-    co_await Yield();
-    co_return text;
-  });
+  const std::string result =
+      gyre::Run([text = std::string("a text too long for the small string buffer")]() -> Task<std::string> {
+        co_await Yield();
+        co_return text;
+      });
   EXPECT_EQ(result, "a text too long for the small string buffer");
 }
 

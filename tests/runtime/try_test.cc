@@ -130,7 +130,9 @@ class Guard {
 
 Task<absl::Status> EndByTry(std::string& log, bool is_bad) {
   Guard guard(log);
-  co_await Try(is_bad ? absl::Status(absl::AbortedError("")) : absl::OkStatus());
+  absl::Status status;
+  if (is_bad) status = absl::AbortedError("");
+  co_await Try(std::move(status));
   co_return absl::OkStatus();
 }
 
