@@ -2,11 +2,11 @@
 //
 //  * New work made during a phase waits for the next turn, so neither timers nor I/O starve behind tasks that keep
 //    waking one another. The one exception is the run-next slot, at most kRunNextMax times in a row.
-//  * The backend is asked when the ready queue is empty, or when about 200 us have passed since it was last asked: asking
+//  * The backend is asked when the ready queue is empty, or when about 800 us have passed since it was last asked: asking
 //    costs a system call (1.6 us and more), so asking every n tasks would make cheap tasks pay for dear ones.
 //  * Time for these two bounds comes from the processor's counter, read every 1 to 16 tasks depending on how long tasks
-//    take: a clock read costs more (about 50 ns) than a short task. It need not be calibrated: 2^19 ticks are 100 to 500
-//    us on any processor. In simulation the counter is not used, so that a run depends on its seed alone.
+//    take: a clock read costs more (about 50 ns) than a short task. It need not be calibrated: 2^21 ticks are 0.4 to 2 ms
+//    on any processor. In simulation the counter is not used, so that a run depends on its seed alone.
 //  * Sleeping: the inbox word turns to "asleep" only if it is empty, and whoever pushes next must wake the backend; so a
 //    wake-up can't be lost between the last look and the sleep (proof in inbox.h).
 #include "gyre/runtime/loop.h"
@@ -23,7 +23,7 @@ namespace {
 
 constexpr int kTasksPerTurnMax = 64;
 constexpr int kCheckIntervalMax = 16;
-constexpr uint64_t kBatchTicks = 1 << 19;   // about 200 us
+constexpr uint64_t kBatchTicks = 1 << 21;   // about 800 us
 constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look more often
 constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
 

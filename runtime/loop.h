@@ -8,7 +8,7 @@
 //                tick (65.5 us) late; exact in simulation.
 // Cost:          CallSoon, CallLater and Post allocate one node each.
 //
-// A turn: take the inbox; run what was ready when the turn began (at most 64, or about 200 us); fire due timers; ask the
+// A turn: take the inbox; run what was ready when the turn began (at most 64, or about 800 us); fire due timers; ask the
 // backend for completions, and sleep there if there is nothing else to do. What becomes ready in a turn runs in the next.
 #ifndef GYRE_RUNTIME_LOOP_H_
 #define GYRE_RUNTIME_LOOP_H_

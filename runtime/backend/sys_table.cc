@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace gyre::internal {
@@ -22,6 +23,31 @@ int Bind(int fd, const sockaddr* address, socklen_t length) { return ::bind(fd, 
 int LocalName(int fd, sockaddr* address, socklen_t* length) { return ::getsockname(fd, address, length); }
 int PeerName(int fd, sockaddr* address, socklen_t* length) { return ::getpeername(fd, address, length); }
 
+// The two calls of every message go past glibc's wrappers: in a process with threads those make each call a cancellation
+// point, at two atomic exchanges a call. A loop's thread must not be cancelled with pthread_cancel anyway. The thread
+// sanitizer has to see the wrappers.
+#if defined(__SANITIZE_THREAD__)
+#define GYRE_INTERNAL_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define GYRE_INTERNAL_TSAN 1
+#endif
+#endif
+ssize_t Receive(int fd, void* into, size_t size, int flags) {
+#ifdef GYRE_INTERNAL_TSAN
+  return ::recv(fd, into, size, flags);
+#else
+  return ::syscall(SYS_recvfrom, fd, into, size, flags, nullptr, nullptr);
+#endif
+}
+ssize_t Send(int fd, const void* from, size_t size, int flags) {
+#ifdef GYRE_INTERNAL_TSAN
+  return ::send(fd, from, size, flags);
+#else
+  return ::syscall(SYS_sendto, fd, from, size, flags, nullptr, 0);
+#endif
+}
+
 constexpr SysTable MakeRealSysTable() {
   return SysTable{
       .socket = &::socket,
@@ -35,8 +61,8 @@ constexpr SysTable MakeRealSysTable() {
       .getpeername = &PeerName,
       .shutdown = &::shutdown,
       .close = &::close,
-      .recv = &::recv,
-      .send = &::send,
+      .recv = &Receive,
+      .send = &Send,
       .sendmsg = &::sendmsg,
       .set_nonblocking = &SetNonblocking,
       .open_reserve = &OpenReserve,

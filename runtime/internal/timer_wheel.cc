@@ -117,6 +117,14 @@ void TimerWheel::Sort(List& list) {
   for (List& run : runs) Merge(list, run);
 }
 
+uint32_t TimerWheel::RareSlotFor(int64_t deadline_ns) const {
+  if (deadline_ns == kNever.time_since_epoch().count()) return kNeverSlot;
+  const uint64_t tick = FireTick(deadline_ns);
+  if (tick <= tick_) return kOverdueSlot;
+  if (static_cast<int>(std::bit_width(tick ^ tick_)) > kRangeBits) return kParkedSlot;
+  return SlotOnWheel(tick);
+}
+
 TimerNode* TimerWheel::PopAny() {
   for (List& slot : slots_) {
     if (TimerNode* const node = slot.front()) {

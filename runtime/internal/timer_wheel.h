@@ -116,6 +116,7 @@ class TimerWheel {
   static constexpr int kBits = 6;  // of a tick, for each level
   static constexpr int kRangeBits = kLevels * kBits;
   static constexpr uint32_t kSlotsPerLevel = 1u << kBits;
+  static constexpr uint64_t kPlainTicks = uint64_t{1} << (kRangeBits - 1);  // never more than kNever's tick
 
   // Four lists beside the wheel, numbered as if they were slots of one more level, so that TakeOut need not ask.
   static constexpr uint32_t kParkedSlot = kLevels * kSlotsPerLevel;  // tick beyond the range of the wheel
@@ -147,14 +148,17 @@ class TimerWheel {
     return (static_cast<uint64_t>(deadline_ns) + tick_mask_) >> tick_shift_;
   }
 
+  // The common path asks only this: a tick that is past, beyond the wheel or never is told apart in RareSlotFor.
   uint32_t SlotFor(int64_t deadline_ns) const {
-    if (deadline_ns == kNever.time_since_epoch().count()) return kNeverSlot;
-    const uint64_t tick = FireTick(deadline_ns);
-    if (tick <= tick_) return kOverdueSlot;
+    const uint64_t tick = (static_cast<uint64_t>(deadline_ns) + tick_mask_) >> tick_shift_;
+    if (tick <= tick_ || (tick ^ tick_) >= kPlainTicks) [[unlikely]] return RareSlotFor(deadline_ns);
+    return SlotOnWheel(tick);
+  }
+  uint32_t SlotOnWheel(uint64_t tick) const {
     const uint32_t level = static_cast<uint32_t>(std::bit_width(tick ^ tick_) - 1) / kBits;
-    if (level >= kLevels) return kParkedSlot;
     return level * kSlotsPerLevel + (static_cast<uint32_t>(tick >> (level * kBits)) & (kSlotsPerLevel - 1));
   }
+  uint32_t RareSlotFor(int64_t deadline_ns) const;
 
   void Put(TimerNode& node, uint32_t slot) {
     node.slot_ = slot;
