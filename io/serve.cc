@@ -1,6 +1,7 @@
 #include "gyre/io/serve.h"
 
 #include <csignal>
+#include <new>
 #include <optional>
 
 #include "gyre/io/signal_watcher.h"
@@ -48,7 +49,11 @@ class Server {
       if (!peer.ok() && is_closing_) co_return absl::OkStatus();
       if (!peer.ok()) co_return peer.status();
       ++accepted_;
-      connections.Spawn(std::ref(handler_), *std::move(peer));
+      try {
+        connections.Spawn(std::ref(handler_), *std::move(peer));
+      } catch (const std::bad_alloc&) {  // one connection less, not the server
+        ++failed_;
+      }
     }
   }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <coroutine>
+#include <new>
 #include <string>
 #include <utility>
 
@@ -66,11 +67,13 @@ class [[nodiscard]] AcceptOp final : public Op {
 
 bool IsShortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS; }
 
-void LogShortage(ListenerState& state, int error) {
+void LogShortage(ListenerState& state, int error) noexcept try {
   const TimePoint now = Loop::Current().Now();
   if (now < state.next_log) return;
   state.next_log = now + kLogInterval;
   internal::Log("gyre: accepting pauses: " + std::string(internal::StatusFromErrno(error, "accept").message()));
+} catch (const std::bad_alloc&) {
+  internal::Log("gyre: accepting pauses for want of memory");
 }
 
 Task<absl::StatusOr<TcpStream>> AcceptNext(std::shared_ptr<ListenerState> state) {
@@ -84,6 +87,7 @@ Task<absl::StatusOr<TcpStream>> AcceptNext(std::shared_ptr<ListenerState> state)
       if (error == EBADF) co_return absl::FailedPreconditionError("the listener was closed");
       co_return internal::StatusFromErrno(error, "accept");
     }
+    if (!state->handle) continue;  // closed while this failure waited for its turn
     LogShortage(*state, error);
     if (state->policy == OverloadPolicy::kReset && backend.ShedOne(*state->handle)) continue;
     backend.counters().accept_pauses.Add(1);

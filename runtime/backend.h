@@ -127,6 +127,9 @@ class Backend {
   virtual void Turn(TimePoint until) = 0;
   // Makes a Turn that waits return. Any thread, also a signal handler.
   virtual void Wake() noexcept = 0;
+  // Returns when Wake has been called `count` times in all; for the end of a loop, whose last wakers may still be on their
+  // way.
+  virtual void AwaitWakes(uint64_t count) = 0;
 
   // --- descriptors; each gives 0 or -errno
   virtual int OpenStream(int family, Descriptor** opened) = 0;

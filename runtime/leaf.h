@@ -74,7 +74,11 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
     }
     if (state_ == State::kIdle) {
       state_ = State::kWaiting;
-      scope->pending().PushBack(*this);
+      if (scope->StopRequested()) [[unlikely]] {
+        DeliverStop();  // by what `start` did
+      } else {
+        scope->pending().PushBack(*this);
+      }
     }
     return true;
   }

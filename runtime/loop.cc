@@ -74,8 +74,9 @@ void Loop::RefreshClock() {
 
 void Loop::ReportUnhandledError(const UnhandledError& error) noexcept {
   try {
-    if (unhandled_error_hook_) {
-      unhandled_error_hook_(error);
+    // A copy keeps the hook alive if it replaces itself.
+    if (const std::shared_ptr<UnhandledErrorHook> hook = unhandled_error_hook_; hook != nullptr && *hook) {
+      (*hook)(error);
       return;
     }
     internal::Log(error.ToString());
@@ -86,6 +87,8 @@ void Loop::ReportUnhandledError(const UnhandledError& error) noexcept {
   }
 }
 
+// Between Push and Wake this thread may stop for long, while the loop, awake for another reason, takes the node and comes
+// to its end. So the loop counts the wakes it is owed, and End waits for them: after Wake nothing of the loop is touched.
 bool Loop::PushFromAnyThread(internal::Runnable& node) noexcept {
   switch (inbox_.Push(node)) {
     case internal::PushResult::kQueued:
@@ -117,20 +120,28 @@ void Loop::RunUntil(const bool& is_done) {
 void Loop::Turn(const bool& is_done) {
   is_clock_stale_ = true;
   TakeInbox();
-  RunReady();
+  RunReady(is_done);
+  if (is_done) return;  // what else is due belongs to nobody any more, and may refer to what is gone
   FireTimers();
-  if (!is_done) PollOrSleep();
+  PollOrSleep();
+}
+
+// The push that ended a sleep owes a wake; that is so whenever something was pushed since TrySleep.
+void Loop::CountOwedWake(bool is_pushed_to) {
+  if (std::exchange(is_asleep_, false) && is_pushed_to) ++owed_wakes_;
 }
 
 void Loop::TakeInbox() {
-  for (internal::InboxNode* node = inbox_.Take(); node != nullptr;) {
+  internal::InboxNode* node = inbox_.Take();
+  CountOwedWake(node != nullptr);
+  while (node != nullptr) {
     internal::InboxNode* next = node->next;
     core_.PushReady(static_cast<internal::Runnable&>(*node));
     node = next;
   }
 }
 
-void Loop::RunReady() {
+void Loop::RunReady(const bool& is_done) {
   internal::ReadyQueue batch;
   batch.Append(core_.ready);
   if (internal::Rng* rng = backend_.scheduling_rng(); rng != nullptr) [[unlikely]] Shuffle(batch, *rng);
@@ -146,13 +157,13 @@ void Loop::RunReady() {
     }
     node->Run();
     while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
-    if (ran >= kTasksPerTurnMax || BatchTimeIsUp(ran)) break;
+    if (is_done || ran >= kTasksPerTurnMax || BatchTimeIsUp()) break;
   }
   batch.Append(core_.ready);
   core_.ready.Append(batch);
 }
 
-bool Loop::BatchTimeIsUp(int /*ran*/) {
+bool Loop::BatchTimeIsUp() {
   if (--until_check_ > 0) return false;
   const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
   const uint64_t since_check = ticks - check_ticks_;
@@ -197,6 +208,7 @@ void Loop::PollOrSleep() {
     return;
   }
   if (!inbox_.TrySleep()) return;
+  is_asleep_ = true;
   backend_.Turn(timers_.NextExpiry().value_or(kNever));
   poll_ticks_ = check_ticks_ = ReadTicks();
   clock_ticks_ = 0;  // time has passed: read the clock afresh
@@ -211,7 +223,9 @@ void Loop::End() {
       node = next;
     }
   };
-  drop(inbox_.Close());
+  internal::InboxNode* posted = inbox_.Close();
+  CountOwedWake(posted != nullptr);
+  drop(posted);
   // What is dropped may drop other things: callbacks own whatever the program put into them.
   for (;;) {
     if (internal::Runnable* node = core_.ready.Pop()) {
@@ -227,6 +241,7 @@ void Loop::End() {
     }
   }
   left_over_.descriptors = backend_.DetachAll();
+  if (owed_wakes_ > 0) backend_.AwaitWakes(owed_wakes_);
 }
 
 void Timer::Cancel() {

@@ -144,7 +144,9 @@ class Loop {
   }
 
   // Receives every error that no one else can; null restores the default, which logs it. What it throws is logged.
-  void SetUnhandledErrorHook(UnhandledErrorHook hook) { unhandled_error_hook_ = std::move(hook); }
+  void SetUnhandledErrorHook(UnhandledErrorHook hook) {
+    unhandled_error_hook_ = std::make_shared<UnhandledErrorHook>(std::move(hook));
+  }
 
   // --- for the parts of gyre; not for programs
   Backend& backend() { return backend_; }
@@ -172,9 +174,10 @@ class Loop {
 
   void Turn(const bool& is_done);
   void TakeInbox();
-  void RunReady();
+  void RunReady(const bool& is_done);
+  void CountOwedWake(bool is_pushed_to);
   void Shuffle(internal::ReadyQueue& batch, internal::Rng& rng);
-  bool BatchTimeIsUp(int ran);
+  bool BatchTimeIsUp();
   void FireTimers();
   void PollOrSleep();
   void End();
@@ -194,7 +197,9 @@ class Loop {
   int check_interval_ = 1;    // tasks between looks
   int until_check_ = 1;
   uint64_t last_task_id_ = 0;
-  UnhandledErrorHook unhandled_error_hook_;
+  std::shared_ptr<UnhandledErrorHook> unhandled_error_hook_;
+  bool is_asleep_ = false;    // TrySleep succeeded, and the inbox was not looked at since
+  uint64_t owed_wakes_ = 0;   // pushes that found the loop asleep: each calls Backend::Wake, sooner or later
   LeftOver left_over_;
   internal::Inbox inbox_;
 };

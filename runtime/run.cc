@@ -38,8 +38,13 @@ void RootBase::RunOn(Loop& loop, const RunOptions& options) {
   loop_ = &loop;
   scope_.emplace(loop.core());
   if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());
-  if (options.on_start()) options.on_start()(loop);
-  loop.core().PushReady(*this);
+  try {
+    if (options.on_start()) options.on_start()(loop);
+    loop.core().PushReady(*this);
+  } catch (...) {
+    SetException(std::current_exception());
+    is_done_ = true;
+  }
   loop.RunUntil(is_done_);
   scope_.reset();
   if (RunReport* report = options.report()) {
@@ -74,6 +79,7 @@ std::coroutine_handle<> RootBase::OnDone() noexcept {
 
 void RootBase::OnStopped() noexcept {
   frame_ = nullptr;
+  DropRoot();
   is_done_ = true;
 }
 

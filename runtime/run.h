@@ -112,6 +112,8 @@ class RootBase : public Boundary, public Runnable {
   virtual PromiseBase* Begin() = 0;
   virtual void TakeOutcome(PromiseBase* frame) = 0;
   virtual void SetException(std::exception_ptr exception) = 0;
+  // Stopped: destroys what the root keeps, while its loop still lives.
+  virtual void DropRoot() noexcept = 0;
 
  private:
   void Run() override;
@@ -169,6 +171,7 @@ class RootTask final : public RootBase {
     ReplaceOutcome(outcome_, std::move(exception));
     root_.reset();
   }
+  void DropRoot() noexcept override { root_.reset(); }
 
   std::optional<Root> root_;
   Outcome<T> outcome_;

@@ -1,5 +1,6 @@
 #include "gyre/runtime/scope.h"
 
+#include <new>
 #include <utility>
 
 #include "gyre/runtime/loop.h"
@@ -7,12 +8,11 @@
 namespace gyre {
 namespace internal {
 
-void TaskCore::Launch(Scope& owner, std::string_view name) {
+void TaskCore::Launch(Scope& owner) noexcept {
   owner_ = &owner;
   scope_.emplace(owner.core_);
   LoopCore& loop = *owner.core_.loop();
   id_ = loop.loop.NextTaskId();
-  if (!name.empty()) name_ = std::make_unique<std::string>(name);
   loop.PushReady(*this);
 }
 
@@ -54,7 +54,8 @@ void TaskCore::OnStopped() noexcept {
 void TaskCore::Settle() {
   if (frame_ != nullptr) TakeOutcome(std::exchange(frame_, nullptr));
   const bool from_outside =
-      was_stopped_ && scope_->stop_origin() != &*scope_ && scope_->stop_origin() != &owner_->core_;
+      was_stopped_ && scope_->StopRequested() && scope_->stop_origin() != &*scope_ &&
+      scope_->stop_origin() != &owner_->core_;
   scope_.reset();
   DestroyCallable();
   phase_ = Phase::kDone;
@@ -75,8 +76,14 @@ void Scope::LaunchCore(std::string_view name, internal::TaskCore& task) {
     task.Refuse();
     return;
   }
+  try {
+    task.SetName(name);
+  } catch (...) {
+    task.Refuse();
+    throw;
+  }
   ++live_children_;
-  task.Launch(*this, name);
+  task.Launch(*this);
 }
 
 void Scope::OnChildDone(const internal::TaskCore& child, std::exception_ptr failure, bool was_stopped_from_outside) {
@@ -102,11 +109,14 @@ void Scope::OnBodyDone(std::exception_ptr failure) {
 void Scope::RecordFailure(const TaskInfo& who, std::exception_ptr failure) {
   if (failure_ == nullptr) {
     failure_ = std::move(failure);
-    core_.RequestStop(StopReason("another task of the scope failed"));
+    core_.RequestStop(StopReason("a task failed"));
     return;
   }
   UnhandledError error;
-  error.task_name = std::string(who.name());
+  try {
+    error.task_name = std::string(who.name());
+  } catch (const std::bad_alloc&) {  // better a report without the name than none
+  }
   error.task_id = who.id();
   error.exception = std::move(failure);
   core_.loop()->loop.ReportUnhandledError(error);

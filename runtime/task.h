@@ -142,11 +142,17 @@ class ResultPromise : public PromiseBase {
  protected:
   template <class... Args>
   void Emplace(Args&&... args) {
+    if (state() == FrameState::kValue) [[unlikely]] DropValue();  // a destructor threw, was caught, and co_return came again
     std::construct_at(&value_, std::forward<Args>(args)...);
     SetState(FrameState::kValue);
   }
 
  private:
+  void DropValue() noexcept {
+    SetState(FrameState::kUnfinished);
+    std::destroy_at(&value_);
+  }
+
   [[gnu::noinline]] T TakeRareResultAndDestroy(PromiseBase*& owner) {
     if (state() == FrameState::kTried) {
       const DestroyUnwindingOnExit destroy(owner);

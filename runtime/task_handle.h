@@ -68,7 +68,9 @@ class TaskCore : public Runnable, public Boundary {
   TaskInfo info() const { return TaskInfo(name(), id_); }
 
   void RequestStop(StopReason&& reason) {
-    if (scope_.has_value()) scope_->RequestStop(std::move(reason));
+    if (!scope_.has_value()) return;  // done
+    GYRE_CHECK(tls_loop == scope_->loop(), "a TaskHandle was used on another thread than its loop's");
+    scope_->RequestStop(std::move(reason));
   }
   void AddJoiner(JoinLeafBase& joiner) { joiners_.PushBack(joiner); }
 
@@ -77,8 +79,11 @@ class TaskCore : public Runnable, public Boundary {
     if (--references_ == 0) delete this;
   }
 
+  void SetName(std::string_view name) {
+    if (!name.empty()) name_ = std::make_unique<std::string>(name);
+  }
   // Queues the task as a child of `owner`.
-  void Launch(Scope& owner, std::string_view name);
+  void Launch(Scope& owner) noexcept;
   // Ends the task unstarted: done and stopped.
   void Refuse() {
     phase_ = Phase::kDone;
@@ -160,11 +165,15 @@ class [[nodiscard]] JoinLeaf final : public JoinLeafBase {
 template <class T>
 class [[nodiscard]] JoinOperation {
  public:
-  explicit JoinOperation(TaskState<T>& task) : task_(&task) {}
+  explicit JoinOperation(TaskState<T>& task) : task_(&task) { task_->Ref(); }
+  JoinOperation(JoinOperation&& other) noexcept : task_(std::exchange(other.task_, nullptr)) {}
+  ~JoinOperation() {
+    if (task_ != nullptr) task_->Unref();
+  }
   auto operator co_await() && { return JoinLeaf<T>(*task_); }
 
  private:
-  TaskState<T>* task_;
+  TaskState<T>* task_;  // counted
 };
 
 }  // namespace internal

@@ -10,10 +10,10 @@ void WhenAllGroup::OnChildDone(std::exception_ptr failure, bool is_status, bool 
     if (failure_ == nullptr) {
       failure_ = std::move(failure);
       is_status_ = is_status;
-      scope_->RequestStop(StopReason("another operation of the WhenAll failed"));
+      scope_->RequestStop(StopReason("sibling failed"));
     } else if (!is_status || !is_status_) {  // statuses beside a status stay visible in their slots
       UnhandledError error;
-      error.task_name = "child of WhenAll";
+      error.task_name = "WhenAll child";
       error.exception = std::move(failure);
       scope_->loop()->loop.ReportUnhandledError(error);
     }
@@ -26,7 +26,7 @@ void WhenAllGroup::ThrowFailure() {
 }
 
 void WhenAllGroup::Run() {
-  if (was_stopped_ && failure_ == nullptr && parent_->scope()->StopRequested()) {
+  if (was_stopped_ && failure_ == nullptr) {  // the stop came from outside, or a leaf ended stopped by itself
     scope_.reset();
     UnwindStopped(*parent_);
     return;

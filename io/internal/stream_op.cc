@@ -9,6 +9,7 @@
 #include "gyre/io/internal/socket_address.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
+#include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
 namespace {
@@ -36,6 +37,10 @@ absl::Status Describe(int error, bool is_send, Descriptor& descriptor) {
 
 Descriptor& OpenDescriptor(const DescriptorHandle& handle) {
   GYRE_CHECK(handle, "a stream was used after it had been closed, released or moved from");
+  const Loop* loop = Loop::TryCurrent();
+  GYRE_CHECK(loop != nullptr && &tls_loop->loop.backend() == handle->backend(),
+             "a stream was used on another loop than its own, or after its loop had ended: Release() gives the bare "
+             "descriptor");
   return *handle;
 }
 

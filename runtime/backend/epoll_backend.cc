@@ -24,6 +24,7 @@
 #include "gyre/runtime/backend/epoll_backend.h"
 
 #include <limits.h>
+#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -237,17 +238,40 @@ int EpollBackend::OpenStream(int family, Descriptor** opened) {
   return result;
 }
 
+// Nobody else reads the eventfd, so its count is the number of wakes so far.
+void EpollBackend::AwaitWakes(uint64_t count) {
+  for (uint64_t seen = 0; seen < count;) {
+    uint64_t more = 0;
+    if (Call(&SysTable::read, wake_fd_, &more, sizeof(more)) == sizeof(more)) {
+      seen += more;
+      continue;
+    }
+    GYRE_CHECK(errno == EAGAIN || errno == EINTR, "the loop's eventfd can't be read: was a descriptor closed that belongs to gyre?");
+    pollfd readable = {.fd = wake_fd_, .events = POLLIN, .revents = 0};
+    Call(&SysTable::poll, &readable, 1, -1);
+  }
+}
+
 int EpollBackend::Adopt(int fd, Descriptor** adopted) {
   int type = 0;
   socklen_t length = sizeof(type);
   int result = CallForResult(&SysTable::getsockopt, fd, SOL_SOCKET, SO_TYPE, &type, &length);
   if (result == 0 && type != SOCK_STREAM) result = -EPROTOTYPE;
-  if (result == 0) result = CallForResult(&SysTable::set_nonblocking, fd);
-  if (result < 0) return result;
+  int domain = 0;
+  length = sizeof(domain);
+  if (result == 0) result = CallForResult(&SysTable::getsockopt, fd, SOL_SOCKET, SO_DOMAIN, &domain, &length);
   Block* block = nullptr;
-  result = NewBlock(fd, &block);
+  if (result == 0) result = NewBlock(fd, &block);
+  if (result < 0) return result;
+  result = CallForResult(&SysTable::set_nonblocking, fd);
+  if (result < 0) {
+    FreeBlock(*block);  // and `fd` stays the caller's
+    return result;
+  }
+  // A read of a Unix socket also stops where the peer passed descriptors.
+  block->short_reads_tell_nothing = domain != AF_INET && domain != AF_INET6;
   *adopted = block;
-  return result;
+  return 0;
 }
 
 int EpollBackend::Bind(Descriptor& descriptor, const sockaddr* address, socklen_t length) {

@@ -37,6 +37,7 @@ class EpollBackend final : public Backend {
   bool Perform(Op& op) override;
   void Turn(TimePoint until) override;
   void Wake() noexcept override;
+  void AwaitWakes(uint64_t count) override;
 
   int OpenStream(int family, Descriptor** opened) override;
   int Adopt(int fd, Descriptor** adopted) override;

@@ -9,6 +9,7 @@
 #include <new>
 #include <span>
 #include <string>
+#include <thread>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/loop.h"
@@ -418,9 +419,14 @@ void SimBackend::OnSimEvent(const SimEvent& event) {
   CancelNow(*op, block);
 }
 
+void SimBackend::AwaitWakes(uint64_t count) {
+  while (wakes_.load(std::memory_order_acquire) < count) std::this_thread::yield();  // a waker is between two lines
+}
+
 void SimBackend::Wake() noexcept {
   is_woken_.store(true, std::memory_order_release);
   is_woken_.notify_one();
+  wakes_.fetch_add(1, std::memory_order_release);  // the last touch: the loop may end now
 }
 
 bool SimBackend::DeliverDue() {

@@ -39,6 +39,7 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   bool Perform(Op& op) override { return Try(op); }
   void Turn(TimePoint until) override;
   void Wake() noexcept override;
+  void AwaitWakes(uint64_t count) override;
 
   int OpenStream(int family, Descriptor** opened) override;
   int Adopt(int fd, Descriptor** adopted) override;
@@ -100,6 +101,8 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   // Wake:release      sets it, after what it wakes the loop for was published in the inbox.
   // Turn:acquire      takes it; the inbox's own word carries the data, so this only has to be seen in the end.
   std::atomic<bool> is_woken_{false};
+  // Wake:release      its last step. AwaitWakes:acquire: what the wakers did is over before the backend is destroyed.
+  std::atomic<uint64_t> wakes_{0};
 };
 
 }  // namespace gyre

@@ -72,6 +72,8 @@ constexpr SysTable MakeRealSysTable() {
       .epoll_pwait2 = &::epoll_pwait2,
       .eventfd = &::eventfd,
       .write = &::write,
+      .read = &::read,
+      .poll = &::poll,
       .clock_gettime = &::clock_gettime,
   };
 }

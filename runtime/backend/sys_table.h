@@ -6,6 +6,7 @@
 #ifndef GYRE_RUNTIME_BACKEND_SYS_TABLE_H_
 #define GYRE_RUNTIME_BACKEND_SYS_TABLE_H_
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -38,6 +39,8 @@ struct SysTable {
   int (*epoll_pwait2)(int epoll_fd, epoll_event* events, int events_max, const timespec* wait, const sigset_t* mask);
   int (*eventfd)(unsigned count, int flags);
   ssize_t (*write)(int fd, const void* bytes, size_t size);
+  ssize_t (*read)(int fd, void* into, size_t size);
+  int (*poll)(pollfd* watched, nfds_t count, int timeout_ms);
   int (*clock_gettime)(clockid_t clock, timespec* now);
 };
 

@@ -1,5 +1,6 @@
 #include "gyre/runtime/internal/scope_core.h"
 
+#include <new>
 #include <utility>
 
 #include "gyre/runtime/check.h"
@@ -23,9 +24,18 @@ ScopeCore* ScopeCore::NextInSubtree(ScopeCore* scope) {
   return nullptr;
 }
 
-void ScopeCore::RequestStop(StopReason&& reason) {
-  if (reason_ != nullptr) return;
-  reason_ = std::make_unique<StoredReason>(std::move(reason));
+const StopReason& ScopeCore::reason() const {
+  static const StopReason kBlank;
+  return stop_origin_ != nullptr && stop_origin_->reason_ != nullptr ? *stop_origin_->reason_ : kBlank;
+}
+
+void ScopeCore::RequestStop(StopReason&& reason) noexcept {
+  if (is_stopped_here_) return;
+  is_stopped_here_ = true;
+  try {
+    reason_ = std::make_unique<StoredReason>(std::move(reason));
+  } catch (const std::bad_alloc&) {
+  }
   if (stop_origin_ != nullptr) return;  // an ancestor's stop reached everything below already
   for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope)) {
     if (scope->stop_origin_ == nullptr) scope->stop_origin_ = this;

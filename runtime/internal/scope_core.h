@@ -46,14 +46,14 @@ class ScopeCore : public ListHook<ScopeCore, SiblingTag> {
   bool StopRequested() const { return stop_origin_ != nullptr; }
   // The scope whose RequestStop reached this one first; null while not stopped.
   ScopeCore* stop_origin() const { return stop_origin_; }
-  // The reason given to stop_origin(). Only while StopRequested().
-  const StopReason& reason() const { return *stop_origin_->reason_; }
+  // The reason given to stop_origin(); a blank one if it was not stopped, or had no memory.
+  const StopReason& reason() const;
 
   // Idempotent. If an ancestor's stop came first, that one stays the origin, but `StoppedHere()` becomes true.
-  void RequestStop(StopReason&& reason);
+  // Never fails: where there is no memory for the reason, it stops without one.
+  void RequestStop(StopReason&& reason) noexcept;
   // RequestStop was called on this very scope, whoever stopped it first.
-  bool StoppedHere() const { return reason_ != nullptr; }
-  const StopReason* own_reason() const { return reason_.get(); }
+  bool StoppedHere() const { return is_stopped_here_; }
 
   IntrusiveList<Leaf, PendingTag>& pending() { return pending_; }
 
@@ -71,7 +71,8 @@ class ScopeCore : public ListHook<ScopeCore, SiblingTag> {
     static void* operator new(size_t size) { return AllocateFrame(size); }
     static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }
   };
-  std::unique_ptr<StoredReason> reason_;
+  std::unique_ptr<StoredReason> reason_;  // null: not stopped here, or no memory
+  bool is_stopped_here_ = false;
 };
 
 }  // namespace gyre::internal

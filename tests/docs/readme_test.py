@@ -13,7 +13,7 @@ def main():
         print("README.md's example differs from examples/tiny_echo.cc: change both alike", file=sys.stderr)
         return 1
     for page in ("README.md", "CONTRIBUTING.md"):
-        for link in re.findall(r"\]\(([^)#:]+)\)", (root / page).read_text()):
+        for link in re.findall(r"\]\(([^)#:\s]+)\)", (root / page).read_text()):
             if not (root / link).exists():
                 print(f"{page} links to {link}, which is not there", file=sys.stderr)
                 return 1
