@@ -117,6 +117,8 @@ void TimerWheel::Sort(List& list) {
   for (List& run : runs) Merge(list, run);
 }
 
+void TimerWheel::ArmAfresh(TimerNode& node, TimePoint deadline) { Arm(node, deadline); }
+
 uint32_t TimerWheel::RareSlotFor(int64_t deadline_ns) const {
   if (deadline_ns == kNever.time_since_epoch().count()) return kNeverSlot;
   const uint64_t tick = FireTick(deadline_ns);

@@ -77,8 +77,9 @@ class TimerWheel {
   }
 
   // Disarm, then Arm. A timer is moved even if its slot doesn't change: asking costs more, as nothing predicts the answer.
-  void Rearm(TimerNode& node, TimePoint deadline) {
-    if (!node.is_armed()) return Arm(node, deadline);
+  // Inlined by force: the call would be a sixth of the cost.
+  [[gnu::always_inline]] void Rearm(TimerNode& node, TimePoint deadline) {
+    if (!node.is_armed()) [[unlikely]] return ArmAfresh(node, deadline);
     Stamp(node, deadline);
     const uint32_t slot = SlotFor(node.deadline_ns_);
     const uint32_t old_slot = std::exchange(node.slot_, slot);
@@ -154,10 +155,11 @@ class TimerWheel {
     return SlotOnWheel(tick);
   }
   uint32_t SlotOnWheel(uint64_t tick) const {
-    const uint32_t level = static_cast<uint32_t>(std::bit_width(tick ^ tick_) - 1) / kBits;
+    const uint32_t level = static_cast<uint32_t>(63 - std::countl_zero((tick ^ tick_) | 1)) / kBits;
     return level * kSlotsPerLevel + (static_cast<uint32_t>(tick >> (level * kBits)) & (kSlotsPerLevel - 1));
   }
   uint32_t RareSlotFor(int64_t deadline_ns) const;
+  void ArmAfresh(TimerNode& node, TimePoint deadline);
 
   void Put(TimerNode& node, uint32_t slot) {
     node.slot_ = slot;
