@@ -27,16 +27,12 @@
 namespace gyre {
 namespace {
 
-#if defined(GYRE_INTERNAL_ASAN) || defined(GYRE_TEST_TSAN)
+#if defined(GYRE_INTERNAL_ASAN) || defined(GYRE_TEST_TSAN) || defined(GYRE_DEBUG_CHECKS)
 constexpr size_t kStackBytes = 1024 * 1024;
-constexpr int kDeep = 200000;  // a sanitizer's shadow makes frames dear
-#elif defined(GYRE_DEBUG_CHECKS)
-constexpr size_t kStackBytes = 1024 * 1024;
-constexpr int kDeep = 1000000;
 #else
 constexpr size_t kStackBytes = 256 * 1024;
-constexpr int kDeep = 1000000;
 #endif
+constexpr int kDeep = 1000000;
 constexpr int kDeepExceptions = 10000;  // each costs microseconds
 
 // The stack in use, told by frame addresses: AddressSanitizer moves locals elsewhere.
