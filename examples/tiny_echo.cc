@@ -1,4 +1,8 @@
+#include <cstdio>
+
 #include "gyre/gyre.h"
+
+using namespace std::chrono_literals;
 
 gyre::Task<absl::Status> Echo(gyre::TcpStream peer) {
   for (;;) {
@@ -10,11 +14,12 @@ gyre::Task<absl::Status> Echo(gyre::TcpStream peer) {
 
 gyre::Task<absl::Status> Serve() {
   gyre::TcpListener listener = co_await gyre::Try(gyre::TcpListener::Bind(gyre::Endpoint::Loopback(7777)));
-  auto accept_all = [&](gyre::Scope& scope) -> gyre::Task<absl::Status> {
-    for (;;) scope.Spawn(Echo, co_await gyre::Try(co_await listener.Accept()));
-  };
-  auto ignore = [](const gyre::TaskInfo&, const gyre::Outcome<>&) {};  // a broken connection does not end the server
-  co_return co_await gyre::Supervise(ignore, accept_all);
+  co_await gyre::Try(co_await gyre::ServeUntilSignal(std::move(listener), Echo, 10s));  // SIGTERM: drain, then stop
+  co_return absl::OkStatus();
 }
 
-int main() { return gyre::Run(Serve()).ok() ? 0 : 1; }
+int main() {
+  const absl::Status status = gyre::Run(Serve());
+  if (!status.ok()) std::fprintf(stderr, "%s\n", status.ToString().c_str());
+  return status.ok() ? 0 : 1;
+}
