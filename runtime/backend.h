@@ -131,7 +131,7 @@ class Backend {
   // way.
   virtual void AwaitWakes(uint64_t count) = 0;
 
-  // --- descriptors; each gives 0 or -errno
+  // --- descriptors; each gives 0 or -errno, but for Release
   virtual int OpenStream(int family, Descriptor** opened) = 0;
   // Takes over a connected or listening stream socket that somebody else made; on error it stays theirs.
   virtual int Adopt(int fd, Descriptor** adopted) = 0;
@@ -144,7 +144,7 @@ class Backend {
   virtual int Shutdown(Descriptor& descriptor, int how) = 0;
   // Ends waiting ops with -EBADF, closes, frees. `reset`: the peer sees a reset instead of an orderly end.
   virtual void Retire(Descriptor& descriptor, bool reset) = 0;
-  // Gives up the bare descriptor without closing it; no op may be waiting. Frees the block.
+  // Gives up the bare descriptor, which is what it returns, without closing it; no op may be waiting. Frees the block.
   virtual int Release(Descriptor& descriptor) = 0;
 
   // Spends the descriptor kept in reserve to take one connection off a full process and reset it. [accept, EMFILE]

@@ -31,7 +31,8 @@
 // Thread-safety: the loop's thread only, but for CompleteFromAnyThread.
 // Lifetime:      in the frame of the awaiting coroutine; the frame can't be destroyed before the leaf is completed.
 // Cancellation:  as above; a leaf await is always a cancellation point, also when the result would be ready.
-// Errors:        completing twice, or a leaf that does not wait, is a check failure.
+// Errors:        completing twice, or a leaf that does not wait, is a check failure; but nothing catches a second
+//                CompleteFromAnyThread.
 // Cost:          48 bytes; suspending links it into its scope and completing unlinks it: a few stores.
 #ifndef GYRE_RUNTIME_LEAF_H_
 #define GYRE_RUNTIME_LEAF_H_

@@ -8,8 +8,9 @@
 //                tick (65.5 us) late; exact in simulation.
 // Cost:          CallSoon, CallLater and Post allocate one node each.
 //
-// A turn: take the inbox; run what was ready when the turn began (at most 64, or about 800 us); fire due timers; ask the
-// backend for completions, and sleep there if there is nothing else to do. What becomes ready in a turn runs in the next.
+// A turn: take the inbox; run what was ready when the turn began (at most 64, or about 800 us); fire due timers; then sleep
+// in the backend if nothing is ready, or ask it for completions if about 800 us have passed since it was last asked. What
+// becomes ready in a turn runs in the next, but for what the running task wakes: that may run at once, 3 times in a row.
 #ifndef GYRE_RUNTIME_LOOP_H_
 #define GYRE_RUNTIME_LOOP_H_
 

@@ -74,7 +74,7 @@ class RunOptions {
     report_ = report;
     return *this;
   }
-  // Told the backend's counters when the loop starts: they may be read from any thread until Run returns.
+  // Called with the loop before it starts. The counters of its backend may be read from any thread until Run returns.
   RunOptions& set_on_start(std::function<void(Loop&)> on_start) {
     on_start_ = std::move(on_start);
     return *this;

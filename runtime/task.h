@@ -14,8 +14,8 @@
 // Cost:          one recycled frame; starting and finishing are symmetric transfers (no queue), and after
 //                internal::kTransferBudget of them in a row the coroutine goes once through the ready queue.
 //
-// T may be void, a value (also move-only, or without a default constructor) or a reference; over-aligned values
-// (alignment above 16) go through a std::unique_ptr.
+// T may be void, a value (also move-only, or without a default constructor) or a reference. A value whose alignment is
+// above 16 does not compile: return a std::unique_ptr to it.
 #ifndef GYRE_RUNTIME_TASK_H_
 #define GYRE_RUNTIME_TASK_H_
 

@@ -1,6 +1,6 @@
 // Durations and points in time as gyre uses them: 64-bit nanoseconds of the steady clock.
 //
-// Units: nanoseconds. A Duration converts from any std::chrono literal (5ms, 10s) without a cast.
+// Units: nanoseconds. A Duration converts from any integral std::chrono literal (5ms, 10s) without a cast; 1.5s is 1500ms.
 #ifndef GYRE_RUNTIME_TIME_H_
 #define GYRE_RUNTIME_TIME_H_
 

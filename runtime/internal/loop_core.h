@@ -16,7 +16,7 @@ class Loop;
 
 namespace gyre::internal {
 
-// Transfers between coroutines (into a child, and back from it) that one resumption may make before it must go
+// Transfers between coroutines (back from a child; with gcc also into it) that one resumption may make before it must go
 // through the ready queue: fairness, and the bound of the stack where symmetric transfer is no tail call (gcc at -O0,
 // -O1 and under sanitizers keeps up to 704 B of stack for each).
 inline constexpr int32_t kTransferBudget = 256;
@@ -50,9 +50,8 @@ struct LoopCore {
 
 inline constinit thread_local LoopCore* tls_loop = nullptr;
 
-// Transfers left in the present resumption. The thread's, not the loop's: it means nothing between resumptions, and this way
-// it is one
-// instruction.
+// Transfers left in the present resumption. The thread's, not the loop's: it means nothing between resumptions, and this
+// way it is one instruction.
 inline constinit thread_local int32_t tls_budget = kTransferBudget;
 
 // Null where frames must come from outside the pool: no loop runs here, or a test watches every allocation.
