@@ -22,9 +22,9 @@ namespace gyre {
 namespace internal {
 
 template <class T>
-class [[nodiscard]] OutcomeAwaiter final : private Boundary, private Runnable {
+class [[nodiscard]] OutcomeAwaiter final : private Boundary {
  public:
-  explicit OutcomeAwaiter(Promise<T>* frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
+  explicit OutcomeAwaiter(Promise<T>* frame) : frame_(frame) {}
   OutcomeAwaiter(const OutcomeAwaiter&) = delete;
   OutcomeAwaiter& operator=(const OutcomeAwaiter&) = delete;
   ~OutcomeAwaiter() {
@@ -37,25 +37,21 @@ class [[nodiscard]] OutcomeAwaiter final : private Boundary, private Runnable {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) noexcept {
     parent_ = &awaiting.promise();
     frame_->Start(*parent_->scope(), static_cast<Boundary&>(*this));
-    return TransferDown(*parent_->scope()->loop(), frame_->handle());
+    return TransferDown(*frame_);
   }
 
   Outcome<T> await_resume() {
-    if (frame_ == nullptr) return Outcome<T>();
+    if (frame_ == nullptr) return Outcome<T>::FromStop(parent_->scope()->reason());
     return TakeOutcomeAndDestroy(std::exchange(frame_, nullptr));
   }
 
  private:
-  std::coroutine_handle<> OnDone() noexcept override {
-    if (--tls_budget <= 0) [[unlikely]] return Defer(*parent_->scope()->loop(), parent_->handle());
-    return parent_->handle();
-  }
+  std::coroutine_handle<> OnDone(PromiseBase&) noexcept override { return TransferBack(*parent_); }
   void OnStopped() noexcept override {
     frame_ = nullptr;
     parent_->scope()->loop()->PushReady(*this);
   }
   void Run() override { Resume(*parent_); }
-  void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
 
   Promise<T>* frame_;  // null once taken, or destroyed by a stop
   PromiseBase* parent_ = nullptr;

@@ -33,7 +33,7 @@
 // Cancellation:  as above; a leaf await is always a cancellation point, also when the result would be ready.
 // Errors:        completing twice, or a leaf that does not wait, is a check failure; but nothing catches a second
 //                CompleteFromAnyThread.
-// Cost:          48 bytes; suspending links it into its scope and completing unlinks it: a few stores.
+// Cost:          32 bytes; suspending links it into its scope and completing unlinks it: a few stores.
 #ifndef GYRE_RUNTIME_LEAF_H_
 #define GYRE_RUNTIME_LEAF_H_
 
@@ -45,7 +45,7 @@
 
 namespace gyre {
 
-class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal::PendingTag> {
+class Leaf : public internal::Runnable {
  public:
   Leaf(const Leaf&) = delete;
   Leaf& operator=(const Leaf&) = delete;
@@ -61,16 +61,11 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
   bool Suspend(std::coroutine_handle<P> awaiting, Start start) {
     waiter_ = &awaiting.promise();
     internal::ScopeCore* scope = waiter_->scope();
-    internal::LoopCore* loop = scope->loop();
-    if (scope->StopRequested()) [[unlikely]] {
-      state_ = State::kStopped;
-      loop->PushReady(*this);
-      return true;
-    }
+    if (scope->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return true;
     if (start()) {
       if (--internal::tls_budget > 0) [[likely]] return false;
       state_ = State::kCompleted;  // done, but others must have their turn first
-      loop->PushReady(*this);
+      scope->loop()->PushReady(*this);
       return true;
     }
     if (state_ == State::kIdle) {
@@ -78,7 +73,7 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
       if (scope->StopRequested()) [[unlikely]] {
         DeliverStop();  // by what `start` did
       } else {
-        scope->pending().PushBack(*this);
+        scope->SetLeaf(*this);
       }
     }
     return true;
@@ -88,6 +83,7 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
   template <std::derived_from<internal::PromiseBase> P>
   void SuspendBehindReady(std::coroutine_handle<P> awaiting) {
     waiter_ = &awaiting.promise();
+    if (waiter_->scope()->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return;
     state_ = State::kCompleted;
     waiter_->scope()->loop()->PushReady(*this);
   }
@@ -141,9 +137,11 @@ class Leaf : public internal::Runnable, public internal::ListHook<Leaf, internal
 
   void EnterCompleted(State state) {
     GYRE_CHECK(state_ <= State::kWaiting, "a leaf await was completed twice");
-    if (is_linked()) internal::IntrusiveList<Leaf, internal::PendingTag>::Remove(*this);
+    waiter_->scope()->ClearLeaf();
     state_ = state;
   }
+  // The scope is stopped, or becomes it now by a test that watches: queues the leaf as stopped.
+  bool IsStoppedBeforeStart();
   // The scope has unlinked this leaf.
   void DeliverStop() {
     stop_delivered_ = true;

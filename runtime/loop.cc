@@ -155,8 +155,10 @@ void Loop::RunReady(const bool& is_done) {
       node = batch.Pop();
       if (node == nullptr) break;
     }
+    internal::tls_budget = internal::kTransferBudget;
     node->Run();
     while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
+    core_.current = nullptr;
     if (is_done || ran >= kTasksPerTurnMax || BatchTimeIsUp()) break;
   }
   batch.Append(core_.ready);
@@ -192,6 +194,7 @@ void Loop::Shuffle(internal::ReadyQueue& batch, internal::Rng& rng) {
 
 void Loop::FireTimers() {
   if (timers_.empty()) return;
+  internal::tls_budget = internal::kTransferBudget;
   timers_.CollectDue(Now());
   while (internal::TimerNode* timer = timers_.PopDue()) {
     static_cast<internal::TimerEvent*>(timer)->OnTimer();

@@ -45,6 +45,7 @@ class TimerEvent : public TimerNode {
   virtual void OnTimer() = 0;
 
  protected:
+  using TimerNode::TimerNode;
   ~TimerEvent() = default;
 };
 

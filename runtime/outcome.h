@@ -15,6 +15,7 @@
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/result.h"
+#include "gyre/runtime/stop_reason.h"
 
 namespace gyre {
 
@@ -30,6 +31,11 @@ class [[nodiscard]] Outcome {
   static Outcome FromValue(Args&&... args) {
     Outcome outcome;
     outcome.state_.template emplace<kValue>(std::forward<Args>(args)...);
+    return outcome;
+  }
+  static Outcome FromStop(internal::SharedStopReason reason) {
+    Outcome outcome;
+    outcome.state_.template emplace<kStopped>(std::move(reason));
     return outcome;
   }
   static Outcome FromException(std::exception_ptr exception) {
@@ -56,10 +62,20 @@ class [[nodiscard]] Outcome {
     return has_exception() ? std::get<kException>(state_) : std::exception_ptr();
   }
 
+  // Why it was stopped; a blank reason if it was not, or if nobody knows.
+  const StopReason& stop_reason() const { return shared_stop_reason().get(); }
+  const internal::SharedStopReason& shared_stop_reason() const {
+    static const internal::SharedStopReason kNone;
+    return stopped() ? std::get<kStopped>(state_) : kNone;
+  }
+
   // The outcome as a status: of a Status or StatusOr value, its own; kCancelled if stopped; for an exception what it
   // says (the status inside a StatusError).
   absl::Status status() const {
-    if (stopped()) return absl::CancelledError("stopped");
+    if (stopped()) {
+      const internal::SharedStopReason& reason = std::get<kStopped>(state_);
+      return absl::CancelledError(reason ? reason.get().ToString() : "stopped");
+    }
     if (has_exception()) return internal::StatusFromException(exception());
     if constexpr (internal::kIsStatusLike<T>) return internal::StatusOf(std::get<kValue>(state_));
     return absl::OkStatus();
@@ -93,7 +109,7 @@ class [[nodiscard]] Outcome {
     }
   }
 
-  std::variant<std::monostate, internal::Stored<T>, std::exception_ptr> state_;
+  std::variant<internal::SharedStopReason, internal::Stored<T>, std::exception_ptr> state_;
 };
 
 namespace internal {

@@ -72,14 +72,14 @@ void RootBase::Run() {
   Resume(*frame_);
 }
 
-std::coroutine_handle<> RootBase::OnDone() noexcept {
+std::coroutine_handle<> RootBase::OnDone(PromiseBase&) noexcept {
   loop_->core().PushReap(*this);
   return std::noop_coroutine();
 }
 
 void RootBase::OnStopped() noexcept {
   frame_ = nullptr;
-  DropRoot();
+  DropRoot(scope_->reason());
   is_done_ = true;
 }
 

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -99,13 +100,13 @@ namespace internal {
 absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options);
 
 // The boundary above a loop's first frame.
-class RootBase : public Boundary, public Runnable {
+class RootBase : public Boundary {
  public:
   // Runs `loop` until the root has ended.
   void RunOn(Loop& loop, const RunOptions& options);
 
  protected:
-  RootBase() : Runnable(/*is_ordered=*/false) {}
+  RootBase() = default;
   ~RootBase() = default;
 
   // Makes the coroutine, on the loop.
@@ -113,16 +114,21 @@ class RootBase : public Boundary, public Runnable {
   virtual void TakeOutcome(PromiseBase* frame) = 0;
   virtual void SetException(std::exception_ptr exception) = 0;
   // Stopped: destroys what the root keeps, while its loop still lives.
-  virtual void DropRoot() noexcept = 0;
+  virtual void DropRoot(SharedStopReason reason) noexcept = 0;
 
  private:
   void Run() override;
   void Drop() noexcept override {}
-  std::coroutine_handle<> OnDone() noexcept override;
+  std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept override;
   void OnStopped() noexcept override;
 
+  // Where the first frame runs.
+  struct Strand : ScopeCore {
+    explicit Strand(LoopCore& core) : ScopeCore(core, Kind::kRoot) {}
+  };
+
   Loop* loop_ = nullptr;
-  std::optional<ScopeCore> scope_;
+  std::optional<Strand> scope_;
   PromiseBase* frame_ = nullptr;
   bool is_done_ = false;
 };
@@ -152,8 +158,9 @@ class RootTask final : public RootBase {
 
   T Result() {
     if (outcome_.stopped()) {
-      if constexpr (kIsStatusLike<T>) return absl::CancelledError("the root task was stopped");
-      throw Stopped("the root task was stopped");
+      const std::string why = "the root task was stopped: " + outcome_.stop_reason().ToString();
+      if constexpr (kIsStatusLike<T>) return absl::CancelledError(why);
+      throw Stopped(why);
     }
     return std::move(outcome_).value();
   }
@@ -171,7 +178,10 @@ class RootTask final : public RootBase {
     ReplaceOutcome(outcome_, std::move(exception));
     root_.reset();
   }
-  void DropRoot() noexcept override { root_.reset(); }
+  void DropRoot(SharedStopReason reason) noexcept override {
+    ReplaceOutcome(outcome_, [&reason] { return Outcome<T>::FromStop(std::move(reason)); });
+    root_.reset();
+  }
 
   std::optional<Root> root_;
   Outcome<T> outcome_;

@@ -21,12 +21,17 @@
 #include <concepts>
 #include <exception>
 #include <functional>
+#include <memory>
+#include <stop_token>
 #include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 #include "gyre/runtime/internal/scope_core.h"
+#include "gyre/runtime/internal/task_core.h"
+#include "gyre/runtime/started.h"
+#include "gyre/runtime/stop_handle.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/task_handle.h"
 
@@ -37,10 +42,6 @@ namespace gyre {
 using OnChildError = std::function<void(const TaskInfo&, const Outcome<>&)>;
 
 namespace internal {
-template <class F, class... Args>
-class SpawnedCall;
-template <class T>
-class SpawnedTask;
 
 template <class F, class... Args>
 using SpawnResult = typename std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>...>::value_type;
@@ -50,13 +51,20 @@ class ScopeKey;
 template <class F, class... Args>
 concept Spawnable = std::invocable<std::decay_t<F>&, std::decay_t<Args>...> &&
                     kIsTask<std::invoke_result_t<std::decay_t<F>&, std::decay_t<Args>...>>;
+
+// The block of a task made from a Task, or from a callable and its arguments.
+template <class T>
+class SpawnedTask;
+template <class F, class... Args>
+class SpawnedCall;
+
 }  // namespace internal
 
-class Scope {
+class Scope final : private internal::TaskOwner {
  public:
   // By WithScope and Supervise only.
   Scope(const internal::ScopeKey&, internal::ScopeCore& parent, internal::Runnable& joiner, const OnChildError* on_error)
-      : core_(parent), joiner_(joiner), on_error_(on_error) {}
+      : TaskOwner(parent), joiner_(joiner), on_error_(on_error) {}
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
@@ -76,53 +84,73 @@ class Scope {
   // The same with a name for reports.
   template <class T>
   TaskHandle<T> SpawnNamed(std::string_view name, Task<T> task) {
-    return Launch<T>(name, new internal::SpawnedTask<T>(std::move(task)));
+    return Launch<T>(internal::MakeTaskState<internal::SpawnedTask<T>>(name, std::move(task)));
   }
   template <class F, class... Args>
     requires internal::Spawnable<F, Args...>
   auto SpawnNamed(std::string_view name, F&& f, Args&&... args) {
-    using T = internal::SpawnResult<F, Args...>;
-    return Launch<T>(name, new internal::SpawnedCall<std::decay_t<F>, std::decay_t<Args>...>(
-                               std::forward<F>(f), std::forward<Args>(args)...));
+    using State = internal::SpawnedCall<std::decay_t<F>, std::decay_t<Args>...>;
+    return Launch<internal::SpawnResult<F, Args...>>(
+        internal::MakeTaskState<State>(name, std::forward<F>(f), std::forward<Args>(args)...));
+  }
+
+  // Runs `f(started, args...)` and waits until it calls `started(value)`; the value is what the await gives:
+  //
+  //   uint16_t port = co_await scope.Start<uint16_t>(Serve, address);   // Task<> Serve(gyre::Started<uint16_t>, Endpoint)
+  //
+  // Until then the child belongs to the caller (its stop is the child's, its error is thrown or returned here); from then
+  // on to this scope, which stays open meanwhile. See started.h.
+  template <class T = void, class F, class... Args>
+    requires internal::Spawnable<F, Started<T>, Args...>
+  auto Start(F&& f, Args&&... args) {
+    return internal::StartOperation<T, std::decay_t<F>, std::decay_t<Args>...>(*this, std::forward<F>(f),
+                                                                               std::forward<Args>(args)...);
   }
 
   // Asks the body and every child to stop. Idempotent; nothing is resumed before this returns.
   void RequestStop(StopReason reason = StopReason()) {
     CheckHome();
-    core_.RequestStop(std::move(reason));
+    ScopeCore::RequestStop(std::move(reason));
   }
   // This scope, or one around it, was asked to stop.
-  bool StopRequested() const { return core_.StopRequested(); }
-  // Children that have not ended.
+  bool StopRequested() const { return ScopeCore::StopRequested(); }
+  // Why; blank while it was not. Valid as long as the scope.
+  const StopReason& stop_reason() const { return reason().get(); }
+  // For code that knows std::stop_token: set when this scope is stopped. Its callbacks run on the loop, inside RequestStop.
+  std::stop_token stop_token() { return StopToken(); }
+  // For other threads: asks this scope to stop, also when it has long ended. See stop_handle.h.
+  StopHandle stop_handle() { return StopHandle(*this); }
+  // The earliest deadline that holds here: see Deadline(). kNever without one, TimePoint::min() once stopped.
+  TimePoint deadline() const { return EffectiveDeadline(); }
+  // Children that have not ended, and pending Starts.
   size_t live_children() const { return live_children_; }
 
  private:
-  friend class internal::TaskCore;
   friend class internal::ScopeKey;
 
-  template <class T>
-  TaskHandle<T> Launch(std::string_view name, internal::TaskState<T>* task) {
+  template <class T, class State>
+  TaskHandle<T> Launch(State* task) {
     TaskHandle<T> handle(task);
-    LaunchCore(name, *task);
+    LaunchCore(*task);
     return handle;
   }
-  void LaunchCore(std::string_view name, internal::TaskCore& task);
-  void CheckHome() const;
+  void LaunchCore(internal::TaskCore& task);
+  void CheckHome() const {
+    GYRE_CHECK(internal::tls_loop == loop(), "a Scope was used on another thread than its loop's");
+  }
 
-  // A child has ended; `failure` is null unless with an error.
-  void OnChildDone(const internal::TaskCore& child, std::exception_ptr failure, bool was_stopped_from_outside);
+  void OnTaskDone(internal::TaskCore& child, bool failed) noexcept override;
   void OnBodyDone(std::exception_ptr failure);
   void RecordFailure(const TaskInfo& who, std::exception_ptr failure);
   void JoinIfDone();
 
-  internal::ScopeCore core_;
   internal::Runnable& joiner_;     // reaped when everything has ended
   const OnChildError* on_error_;   // null: a child's error stops the scope
   size_t live_children_ = 0;
   bool is_body_done_ = false;
   bool is_closed_ = false;
-  bool was_child_stopped_from_outside_ = false;
-  std::exception_ptr failure_;  // the first
+  bool was_child_stopped_ = false;  // and not through its own handle
+  std::exception_ptr failure_;      // the first
 };
 
 // Implementation
@@ -131,11 +159,23 @@ namespace internal {
 // What the awaiters of WithScope and Supervise may do with a Scope, and nobody else.
 class ScopeKey {
  public:
-  static ScopeCore& Core(Scope& scope) { return scope.core_; }
+  static ScopeCore& Core(Scope& scope) { return scope; }
   static void OnBodyDone(Scope& scope, std::exception_ptr failure) { scope.OnBodyDone(std::move(failure)); }
+  // For Start: a pending one counts as a child. False if the scope has ended.
+  static bool BeginStart(Scope& scope) {
+    scope.CheckHome();
+    if (scope.is_closed_) return false;
+    ++scope.live_children_;
+    return true;
+  }
+  static void EndStart(Scope& scope) {
+    --scope.live_children_;
+    scope.JoinIfDone();
+  }
   static bool HasFailure(const Scope& scope) { return scope.failure_ != nullptr; }
   static std::exception_ptr TakeFailure(Scope& scope) { return std::exchange(scope.failure_, nullptr); }
-  static bool WasChildStoppedFromOutside(const Scope& scope) { return scope.was_child_stopped_from_outside_; }
+  static bool WasChildStopped(const Scope& scope) { return scope.was_child_stopped_; }
+  static bool IsJoined(const Scope& scope) { return scope.live_children_ == 0 && scope.failure_ == nullptr; }
 
  private:
   template <class R, class Body>
@@ -144,41 +184,46 @@ class ScopeKey {
 };
 
 template <class T>
-class SpawnedTask final : public TaskState<T> {
+class SpawnedTask final : public TaskBlock<SpawnedTask<T>, T> {
  public:
   explicit SpawnedTask(Task<T> task) : task_(std::move(task)) {}
 
  private:
-  PromiseBase* Begin() override { return TaskAccess::Release(*task_); }
-  void DestroyCallable() noexcept override { task_.reset(); }
+  PromiseBase* Begin() override { return TaskAccess::Release(task_); }
+  void DestroyCallable() noexcept override { static_cast<void>(Task<T>(std::move(task_))); }
 
-  std::optional<Task<T>> task_;
+  Task<T> task_;
 };
 
 template <class F, class... Args>
-class SpawnedCall final : public TaskState<SpawnResult<F, Args...>> {
+class SpawnedCall final : public TaskBlock<SpawnedCall<F, Args...>, SpawnResult<F, Args...>> {
  public:
   template <class G, class... As>
-  explicit SpawnedCall(G&& callable, As&&... arguments)
-      : call_(std::in_place, std::forward<G>(callable), std::forward<As>(arguments)...) {}
+  explicit SpawnedCall(G&& callable, As&&... arguments) {
+    std::construct_at(&call_, std::forward<G>(callable), std::forward<As>(arguments)...);
+  }
+  ~SpawnedCall() {}
 
  private:
   struct Call {
     template <class G, class... As>
     explicit Call(G&& callable, As&&... arguments)
         : callable(std::forward<G>(callable)), arguments(std::forward<As>(arguments)...) {}
-    F callable;
-    std::tuple<Args...> arguments;
+    [[no_unique_address]] F callable;
+    [[no_unique_address]] std::tuple<Args...> arguments;
   };
 
   PromiseBase* Begin() override {
     auto task = std::apply(
-        [this](Args&... arguments) { return std::invoke(call_->callable, std::move(arguments)...); }, call_->arguments);
+        [this](Args&... arguments) { return std::invoke(call_.callable, std::move(arguments)...); }, call_.arguments);
     return TaskAccess::Release(task);
   }
-  void DestroyCallable() noexcept override { call_.reset(); }
+  // Called exactly once, when the task is done.
+  void DestroyCallable() noexcept override { std::destroy_at(&call_); }
 
-  std::optional<Call> call_;
+  union {
+    Call call_;
+  };
 };
 
 }  // namespace internal

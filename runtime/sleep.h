@@ -8,7 +8,7 @@
 #define GYRE_RUNTIME_SLEEP_H_
 
 #include <coroutine>
-#include <optional>
+#include <cstdint>
 
 #include "gyre/runtime/leaf.h"
 #include "gyre/runtime/loop.h"
@@ -31,11 +31,15 @@ class [[nodiscard]] YieldAwaiter final : public Leaf {
   void OnStop() noexcept override {}  // it never waits
 };
 
+enum class SleepKind : uint8_t {
+  kFor,    // counts from the await
+  kUntil,  // absolute
+};
+
+template <SleepKind kKind>
 class [[nodiscard]] SleepAwaiter final : public Leaf, private TimerEvent {
  public:
-  // `wait` counts from the await; `until` is absolute. Exactly one of them.
-  explicit SleepAwaiter(Duration wait) : wait_(wait) {}
-  explicit SleepAwaiter(TimePoint until) : wait_(Duration::min()), until_(until) {}
+  explicit SleepAwaiter(int64_t time_ns) : TimerEvent(time_ns) {}
 
   template <class P>
   bool await_suspend(std::coroutine_handle<P> awaiting) {
@@ -49,29 +53,26 @@ class [[nodiscard]] SleepAwaiter final : public Leaf, private TimerEvent {
  private:
   void Begin() {
     const TimePoint now = loop().ReadClock();
-    if (wait_ != Duration::min()) until_ = After(now, wait_);
-    if (until_ <= now) return Complete();
-    loop().timers().Arm(*this, until_);
+    const Duration time(kept_ns());
+    const TimePoint until = kKind == SleepKind::kUntil ? TimePoint(time) : After(now, time);
+    if (until <= now) return Complete();
+    loop().timers().Arm(*this, until);
   }
   void OnTimer() override { Complete(); }
   void OnStop() noexcept override {
     loop().timers().Disarm(*this);
     CompleteStopped();
   }
-
-  Duration wait_;
-  TimePoint until_;
 };
 
+template <SleepKind kKind>
 class [[nodiscard]] SleepOperation {
  public:
-  explicit SleepOperation(Duration wait) : wait_(wait) {}
-  explicit SleepOperation(TimePoint until) : until_(until) {}
-  SleepAwaiter operator co_await() && { return until_.has_value() ? SleepAwaiter(*until_) : SleepAwaiter(wait_); }
+  explicit SleepOperation(Duration time) : time_(time) {}
+  SleepAwaiter<kKind> operator co_await() && { return SleepAwaiter<kKind>(time_.count()); }
 
  private:
-  Duration wait_{};
-  std::optional<TimePoint> until_;
+  Duration time_;
 };
 
 class [[nodiscard]] YieldOperation {
@@ -82,10 +83,12 @@ class [[nodiscard]] YieldOperation {
 
 }  // namespace internal
 
-inline internal::SleepOperation SleepFor(Duration wait) {
-  return internal::SleepOperation(wait < Duration::zero() ? Duration::zero() : wait);
+inline auto SleepFor(Duration wait) {
+  return internal::SleepOperation<internal::SleepKind::kFor>(wait < Duration::zero() ? Duration::zero() : wait);
 }
-inline internal::SleepOperation SleepUntil(TimePoint when) { return internal::SleepOperation(when); }
+inline auto SleepUntil(TimePoint when) {
+  return internal::SleepOperation<internal::SleepKind::kUntil>(when.time_since_epoch());
+}
 
 // Goes behind everything that is ready now.
 inline internal::YieldOperation Yield() { return internal::YieldOperation(); }

@@ -217,9 +217,8 @@ class [[nodiscard]] TaskAwaiter {
   std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) noexcept {
     PromiseBase& self = awaiting.promise();
     PromiseBase& entered = *child_;
-    ScopeCore& scope = *self.scope();
-    entered.Start(scope, self);
-    return TransferDown(*scope.loop(), entered.handle());
+    entered.Start(*self.scope(), self);
+    return TransferDown(entered);
   }
 
   T await_resume() { return static_cast<Promise<T>*>(child_)->TakeResultAndDestroy(child_); }

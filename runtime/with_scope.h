@@ -40,14 +40,14 @@ inline constexpr bool kIsScopeResult = std::is_void_v<R> || kIsStatusLike<R>;
 namespace internal {
 
 template <class R, class Body>
-class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
+class [[nodiscard]] ScopeAwaiter final : private Boundary {
   static_assert(kIsScopeResult<R>,
                 "gyre: the body of WithScope or Supervise returns Task<void>, Task<absl::Status> or "
                 "Task<absl::StatusOr<T>>");
 
  public:
   ScopeAwaiter(Body&& body, OnChildError on_error)
-      : Runnable(/*is_ordered=*/false), body_(std::forward<Body>(body)), on_error_(std::move(on_error)) {}
+      : body_(std::forward<Body>(body)), on_error_(std::move(on_error)) {}
   ScopeAwaiter(const ScopeAwaiter&) = delete;
   ScopeAwaiter& operator=(const ScopeAwaiter&) = delete;
 
@@ -58,13 +58,17 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
     parent_ = &awaiting.promise();
     Runnable& joiner = *this;
     scope_.emplace(ScopeKey(), *parent_->scope(), joiner, on_error_ ? &on_error_ : nullptr);
+    strand_.emplace(ScopeKey::Core(*scope_));
     return StartBody();
   }
 
   R await_resume() {
-    if (std::exception_ptr failure = ScopeKey::TakeFailure(*scope_)) return GiveFailure(std::move(failure));
+    std::exception_ptr failure = ScopeKey::TakeFailure(*scope_);
+    const SharedStopReason reason = ScopeKey::Core(*scope_).reason();
+    scope_.reset();
+    if (failure != nullptr) return GiveFailure(std::move(failure));
     if (body_outcome_.has_value()) return std::move(body_outcome_).value();
-    if constexpr (!std::is_void_v<R>) return absl::CancelledError(ScopeKey::Core(*scope_).reason().ToString());
+    if constexpr (!std::is_void_v<R>) return absl::CancelledError(reason.get().ToString());
   }
 
  private:
@@ -82,17 +86,17 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
       EndBody();
       return std::noop_coroutine();
     }
-    ScopeCore& core = ScopeKey::Core(*scope_);
-    frame_->Start(core, static_cast<Boundary&>(*this));
-    return TransferDown(*core.loop(), frame_->handle());
+    frame_->Start(*strand_, static_cast<Boundary&>(*this));
+    return TransferInto(*frame_);
   }
 
   void EndBody() {
     phase_ = Phase::kJoin;
+    strand_.reset();
     ScopeKey::OnBodyDone(*scope_, FailureOf(body_outcome_));
   }
 
-  std::coroutine_handle<> OnDone() noexcept override {
+  std::coroutine_handle<> OnDone(PromiseBase&) noexcept override {
     ScopeKey::Core(*scope_).loop()->PushReap(*this);
     return std::noop_coroutine();
   }
@@ -105,14 +109,13 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
       EndBody();
       return;
     }
-    const bool was_stopped = body_outcome_.stopped() || ScopeKey::WasChildStoppedFromOutside(*scope_);
+    const bool was_stopped = body_outcome_.stopped() || ScopeKey::WasChildStopped(*scope_);
     if (was_stopped && parent_->scope()->StopRequested() && !ScopeKey::HasFailure(*scope_)) {
       UnwindStopped(*parent_);
     } else {
-      Resume(*parent_);
+      Continue(*parent_);
     }
   }
-  void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended while a scope was joining"); }
 
   static R GiveFailure(std::exception_ptr failure) {
     if constexpr (kIsStatusLike<R>) {
@@ -132,6 +135,7 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary, private Runnable {
   Promise<R>* frame_ = nullptr;
   Phase phase_ = Phase::kBody;
   std::optional<Scope> scope_;
+  std::optional<ScopeCore> strand_;  // the body's, below the scope
   Outcome<R> body_outcome_;
 };
 

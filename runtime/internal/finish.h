@@ -52,6 +52,13 @@ void ReplaceOutcome(Outcome<T>& place, std::exception_ptr exception) noexcept {
   ReplaceOutcome(place, [&exception] { return Outcome<T>::FromException(std::move(exception)); });
 }
 
+// It ended with an exception or a bad status.
+template <class T>
+bool HasFailed(const Outcome<T>& outcome) {
+  if constexpr (kIsStatusLike<T>) return !outcome.stopped() && !outcome.ok();
+  return outcome.has_exception();
+}
+
 // What failed in an outcome: its exception, a bad status as a StatusFailure, or null.
 template <class T>
 std::exception_ptr FailureOf(const Outcome<T>& outcome) {

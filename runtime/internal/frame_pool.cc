@@ -1,9 +1,24 @@
 #include "gyre/runtime/internal/frame_pool.h"
 
+#include <mutex>
+
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/allocation.h"
 
 namespace gyre::internal {
+
+// Never destroyed: a Task made by a static initialiser may die after it.
+struct FramePool::Outside {
+  std::mutex mutex;
+  FramePool pool;
+};
+
+FramePool::Outside& FramePool::GetOutside() {
+  static Outside& outside = *new Outside;
+  return outside;
+}
+
+bool FramePool::IsOutside(const FramePool* pool) { return pool == &GetOutside().pool; }
 
 FramePool::~FramePool() {
   GYRE_CHECK(CountBlocksOut() == 0, "a loop ended while frames or task handles made on it were still alive: "
@@ -34,43 +49,53 @@ void* FramePool::AllocateSlow(size_t granules) {
   const size_t bytes = granules * kGranuleBytes;
   if (static_cast<size_t>(bump_end_ - bump_) < bytes) {
     // What is left of the old slab (at most 4 KiB of 64) stays unused.
-    auto* slab = static_cast<Slab*>(RawAllocate(kSlabBytes, kGranuleBytes));
+    auto* slab = static_cast<Slab*>(RawAllocate(kSlabBytes, kSlabBytes));
+    slab->owner = this;
     slab->next = slabs_;
     slabs_ = slab;
     ++slab_count_;
-    bump_ = reinterpret_cast<char*>(slab) + kGranuleBytes;
+    bump_ = reinterpret_cast<char*>(slab) + kHeaderBytes;
     bump_end_ = reinterpret_cast<char*>(slab) + kSlabBytes;
   }
   void* address = bump_;
   bump_ += bytes;
-  OwnerWord(address, granules) = this;
   ++carved_;
   return address;
 }
 
+// A block with a slab's header before it, and nothing behind.
+void* FramePool::AllocateAlone(size_t size, FramePool* owner) {
+  void* address = RawAllocate(kHeaderBytes + size, kSlabBytes);
+  auto* slab = static_cast<Slab*>(address);
+  slab->owner = owner;
+  return static_cast<char*>(address) + kHeaderBytes;
+}
+
 void* FramePool::AllocateLarge(size_t size) {
-  const size_t granules = Granules(size);
-  void* address = RawAllocate(granules * kGranuleBytes, kGranuleBytes);
-  OwnerWord(address, granules) = this;
+  void* address = AllocateAlone(size, this);
   ++large_out_;
   return address;
 }
 
 void* FramePool::AllocateOutside(size_t size) {
-  const size_t granules = Granules(size);
-  void* address = RawAllocate(granules * kGranuleBytes, kGranuleBytes);
-  OwnerWord(address, granules) = NoPool();
-  return address;
+  if (HasAllocationHook() || Granules(size) > kClasses) return AllocateAlone(size, Nobody());
+  Outside& outside = GetOutside();
+  const std::lock_guard lock(outside.mutex);
+  return outside.pool.Allocate(size);
 }
 
-void FramePool::FreeSlow(FramePool* owner, FramePool* pool, void* address, size_t granules) {
-  if (owner != NoPool()) {
-    GYRE_CHECK(owner == pool, "a coroutine frame was destroyed on another loop, or outside any loop: a frame lives "
-                              "and dies on the loop that made it");
-    GYRE_CHECK(granules > kClasses, "internal: pooled frame in the slow path");
-    --owner->large_out_;
+void FramePool::FreeSlow(FramePool* pool, void* address, size_t granules) {
+  FramePool* owner = SlabOf(address)->owner;
+  if (owner == Nobody()) return RawFree(SlabOf(address));
+  if (IsOutside(owner)) {
+    const std::lock_guard lock(GetOutside().mutex);
+    return owner->Recycle(address, granules);
   }
-  RawFree(address);
+  GYRE_CHECK(owner == pool, "a coroutine frame was destroyed on another loop, or outside any loop: a frame lives "
+                            "and dies on the loop that made it");
+  GYRE_CHECK(granules > kClasses, "internal: pooled frame in the slow path");
+  --owner->large_out_;
+  RawFree(SlabOf(address));
 }
 
 }  // namespace gyre::internal

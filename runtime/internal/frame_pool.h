@@ -1,15 +1,15 @@
 // FramePool: recycled memory for coroutine frames and task states, one pool per loop.
 //
-// Thread-safety: the owning loop's thread only.
+// Thread-safety: the owning loop's thread only; AllocateOutside any thread.
 // Lifetime:      outlives every block it gave; destroying a pool that still has blocks out is a check failure.
 // Errors:        std::bad_alloc when the system has no memory.
-// Units:         sizes in bytes. Size classes of 64 B up to 4 KiB; larger blocks come from malloc.
+// Units:         sizes in bytes. Size classes of 64 B up to 4 KiB; larger blocks come from the system one by one.
 // Cost:          a pop and a push on a free list; a slab of 64 KiB is carved when a list is empty, and kept until
-//                the loop ends.
+//                the loop ends. A block has no header of its own.
 //
-// Blocks are 64-byte aligned: neither compiler honours an over-aligned local in a coroutine frame by itself. The last
-// word of each block names the pool it belongs to (NoPool(): made outside any loop, from malloc), so that freeing needs
-// no lookup, and a frame that is destroyed on another loop is caught.
+// Blocks are 64-byte aligned: neither compiler honours an over-aligned local in a coroutine frame by itself. Slabs are
+// aligned to their size, and the first words of each name the pool it belongs to; so freeing needs no lookup, a frame
+// that is destroyed on another loop is caught, and the check reads a line that hundreds of frames share.
 #ifndef GYRE_RUNTIME_INTERNAL_FRAME_POOL_H_
 #define GYRE_RUNTIME_INTERNAL_FRAME_POOL_H_
 
@@ -31,13 +31,13 @@ class FramePool {
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
 
-  // `size` is what the caller needs; the owner word is added here. Pass the same size to Free.
+  // Pass the same size to Free.
   void* Allocate(size_t size) {
     const size_t granules = Granules(size);
     if (granules > kClasses) [[unlikely]] return AllocateLarge(size);
     FreeBlock* block = free_[granules];
     if (block == nullptr) [[unlikely]] return AllocateSlow(granules);
-    Unpoison(block, granules * kGranuleBytes - sizeof(void*));
+    Unpoison(block, granules * kGranuleBytes);
     free_[granules] = block->next;
     return block;
   }
@@ -48,15 +48,10 @@ class FramePool {
   // Frees what Allocate of `pool` or AllocateOutside gave. `pool` is the caller's loop's, or null outside a loop.
   static void Free(FramePool* pool, void* address, size_t size) {
     const size_t granules = Granules(size);
-    FramePool* owner = OwnerWord(address, granules);
-    if (owner != pool || granules > kClasses) [[unlikely]] {
-      return FreeSlow(owner, pool, address, granules);
+    if (SlabOf(address)->owner != pool || granules > kClasses) [[unlikely]] {
+      return FreeSlow(pool, address, granules);
     }
-    auto* block = static_cast<FreeBlock*>(address);
-    PoisonFill(block, granules * kGranuleBytes - sizeof(void*));
-    block->next = pool->free_[granules];
-    pool->free_[granules] = block;
-    Poison(block, granules * kGranuleBytes - sizeof(void*));
+    pool->Recycle(address, granules);
   }
 
   // Blocks given and not yet freed. Walks the free lists: for tests and for the end of a loop, not for hot paths.
@@ -68,24 +63,39 @@ class FramePool {
     FreeBlock* next;
   };
   struct Slab {
+    FramePool* owner;
     Slab* next;
   };
-  // Differs from null, so that freeing outside a loop is told apart by the one comparison that is needed anyway.
-  static FramePool* NoPool() { return reinterpret_cast<FramePool*>(uintptr_t{1}); }
 
   static constexpr size_t kClasses = kPooledBytesMax / kGranuleBytes;
   static constexpr size_t kSlabBytes = 64 * 1024;
+  static constexpr size_t kHeaderBytes = kGranuleBytes;
 
-  static constexpr size_t Granules(size_t size) {
-    return (size + sizeof(FramePool*) + kGranuleBytes - 1) / kGranuleBytes;
+  static constexpr size_t Granules(size_t size) { return (size + kGranuleBytes - 1) / kGranuleBytes; }
+  static Slab* SlabOf(void* address) {
+    return reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(address) & ~uintptr_t{kSlabBytes - 1});
   }
-  static FramePool*& OwnerWord(void* address, size_t granules) {
-    return *reinterpret_cast<FramePool**>(static_cast<char*>(address) + granules * kGranuleBytes - sizeof(FramePool*));
+
+  void Recycle(void* address, size_t granules) {
+    auto* block = static_cast<FreeBlock*>(address);
+    PoisonFill(block, granules * kGranuleBytes);
+    block->next = free_[granules];
+    free_[granules] = block;
+    Poison(block, granules * kGranuleBytes);
   }
+
+  // The owner of a block that was allocated alone, outside any loop. Not null: that is a caller outside any loop.
+  static FramePool* Nobody() { return reinterpret_cast<FramePool*>(uintptr_t{1}); }
+
+  // What frames made outside any loop come from; behind a lock.
+  struct Outside;
+  static Outside& GetOutside();
+  static bool IsOutside(const FramePool* pool);
 
   void* AllocateSlow(size_t granules);
   void* AllocateLarge(size_t size);
-  static void FreeSlow(FramePool* owner, FramePool* pool, void* address, size_t granules);
+  static void* AllocateAlone(size_t size, FramePool* owner);
+  static void FreeSlow(FramePool* pool, void* address, size_t granules);
 
   std::array<FreeBlock*, kClasses + 1> free_{};
   char* bump_ = nullptr;

@@ -1,4 +1,4 @@
-// IntrusiveList and IntrusiveQueue: lists of objects that carry their own links, so that nothing is ever allocated.
+// IntrusiveList, IntrusiveRing and IntrusiveQueue: lists of objects that carry their own links, so that nothing is ever allocated.
 //
 // An object in an IntrusiveList derives from ListHook<T>; one that sits in several lists at once derives from one
 // ListHook<T, Tag> for each. An object in an IntrusiveQueue has a public member `T* next`.
@@ -165,6 +165,50 @@ class IntrusiveList<T, Tag>::iterator {
   explicit iterator(ListLinks* at) : at_(at) {}
 
   ListLinks* at_ = nullptr;
+};
+
+// The two links of an object in an IntrusiveRing<T>.
+template <class T>
+class RingHook {
+ private:
+  template <class U>
+  friend class IntrusiveRing;
+  T* ring_next_ = nullptr;
+  T* ring_previous_ = nullptr;
+};
+
+// Doubly linked with a head of one word, where IntrusiveList takes two; an object leaves only through its own ring.
+template <class T>
+class IntrusiveRing {
+ public:
+  bool empty() const { return head_ == nullptr; }
+  T* front() const { return head_; }
+
+  void PushBack(T& object) {
+    Hook& links = object;
+    if (head_ == nullptr) {
+      head_ = links.ring_next_ = links.ring_previous_ = &object;
+      return;
+    }
+    Hook& head = *head_;
+    links.ring_next_ = head_;
+    links.ring_previous_ = head.ring_previous_;
+    static_cast<Hook&>(*head.ring_previous_).ring_next_ = &object;
+    head.ring_previous_ = &object;
+  }
+
+  void Remove(T& object) {
+    Hook& links = object;
+    GYRE_DCHECK(links.ring_next_ != nullptr, "the object must be in this ring");
+    if (head_ == &object) head_ = links.ring_next_ == &object ? nullptr : links.ring_next_;
+    static_cast<Hook&>(*links.ring_next_).ring_previous_ = links.ring_previous_;
+    static_cast<Hook&>(*links.ring_previous_).ring_next_ = links.ring_next_;
+    links.ring_next_ = links.ring_previous_ = nullptr;
+  }
+
+ private:
+  using Hook = RingHook<T>;
+  T* head_ = nullptr;
 };
 
 // Singly linked, first in first out: one word in each object (`Node* next`), two in the queue.

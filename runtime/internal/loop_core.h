@@ -16,6 +16,19 @@ class Loop;
 
 namespace gyre::internal {
 
+class PromiseBase;
+class ScopeCore;
+
+// Hears of every leaf await of a loop before it starts: for tests that stop a program at each of them.
+class AwaitObserver {
+ public:
+  // May request stops. `scope` is where `frame` runs.
+  virtual void OnAwait(ScopeCore& scope, PromiseBase& frame) noexcept = 0;
+
+ protected:
+  ~AwaitObserver() = default;
+};
+
 // Transfers between coroutines (back from a child; with gcc also into it) that one resumption may make before it must go
 // through the ready queue: fairness, and the bound of the stack where symmetric transfer is no tail call (gcc at -O0,
 // -O1 and under sanitizers keeps up to 704 B of stack for each).
@@ -40,11 +53,14 @@ struct LoopCore {
   // Runs as soon as no coroutine of this loop is on the stack: to destroy frames that have just finished.
   void PushReap(Runnable& node) { reap.Push(node); }
 
+  ScopeCore* current = nullptr;  // the strand whose code runs; null in callbacks and between tasks
   int32_t unwinding = 0;  // depth of frame destruction by stop or Try: what IsUnwinding() tells
   FramePool pool;
   ReadyQueue ready;
   Runnable* run_next = nullptr;
   ReadyQueue reap;
+  AwaitObserver* observer = nullptr;  // set before the first scope is made
+  bool has_context = false;           // some task has set a context value
   Loop& loop;
 };
 

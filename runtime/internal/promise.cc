@@ -9,21 +9,20 @@ namespace {
 // a block of its own instead of a place in every frame.
 class DeferredResume final : public Runnable {
  public:
-  explicit DeferredResume(std::coroutine_handle<> frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
+  explicit DeferredResume(PromiseBase& frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
 
   static void* operator new(size_t size) { return AllocateFrame(size); }
   static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }
 
   void Run() override {
-    const std::coroutine_handle<> frame = frame_;
+    PromiseBase& frame = frame_;
     delete this;
-    tls_budget = kTransferBudget;
-    frame.resume();
+    Resume(frame);
   }
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
 
  private:
-  std::coroutine_handle<> frame_;
+  PromiseBase& frame_;
 };
 
 }  // namespace
@@ -33,18 +32,22 @@ void PromiseBase::CheckMadeOutside() const noexcept {
              "a Task made on one loop was awaited on another: send a callable and its arguments instead");
 }
 
-std::coroutine_handle<> Defer(LoopCore& loop, std::coroutine_handle<> frame) noexcept {
+std::coroutine_handle<> Defer(LoopCore& loop, PromiseBase& frame) noexcept {
   try {
     loop.PushReady(*new DeferredResume(frame));
   } catch (const std::bad_alloc&) {
-    return frame;
+    loop.current = frame.scope();
+    return frame.handle();
   }
   return std::noop_coroutine();
 }
 
+void Requeue(PromiseBase& frame) noexcept { Defer(*frame.scope()->loop(), frame).resume(); }
+
 void UnwindStopped(PromiseBase& innermost) noexcept {
   LoopCore* loop = innermost.scope()->loop();
   ++loop->unwinding;
+  loop->current = innermost.scope();
   PromiseBase* frame = &innermost;
   for (;;) {
     if (frame->has_boundary()) {

@@ -12,10 +12,13 @@
 #ifndef GYRE_RUNTIME_INTERNAL_PROMISE_H_
 #define GYRE_RUNTIME_INTERNAL_PROMISE_H_
 
+#include <bit>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <source_location>
+#include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/loop_core.h"
@@ -44,18 +47,42 @@ inline constexpr bool kDescentCosts = false;
 inline constexpr bool kDescentCosts = true;
 #endif
 
-// The end of a chain of frames.
-class Boundary {
+// The end of a chain of frames. As a Runnable it does whatever its owner has to do before, between and after.
+class Boundary : public Runnable {
  public:
   // The topmost frame has its result and is suspended at its end; called from within its final await, so the frame
   // must not be destroyed here. Returns the coroutine to run next, or a no-op coroutine.
-  virtual std::coroutine_handle<> OnDone() noexcept = 0;
+  virtual std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept = 0;
 
   // The chain was stopped; all its frames are destroyed already. No coroutine is on the stack.
   virtual void OnStopped() noexcept = 0;
 
+  void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
+
  protected:
+  Boundary() : Runnable(/*is_ordered=*/false) {}
   ~Boundary() = default;
+};
+
+// A place in the source, in four bytes: as a distance between statics of one program. None where it does not fit.
+class AwaitPlace {
+ public:
+  AwaitPlace() = default;
+  explicit AwaitPlace(std::source_location where) {
+    static_assert(sizeof(where) == sizeof(void*), "std::source_location is expected to be one pointer");
+    const intptr_t distance = std::bit_cast<intptr_t>(where) - reinterpret_cast<intptr_t>(&kAnchor);
+    distance_ = static_cast<int32_t>(distance);
+    if (distance_ != distance) [[unlikely]] distance_ = 0;
+  }
+  bool is_known() const { return distance_ != 0; }
+  std::source_location where() const {
+    if (!is_known()) return std::source_location();
+    return std::bit_cast<std::source_location>(reinterpret_cast<intptr_t>(&kAnchor) + distance_);
+  }
+
+ private:
+  static constexpr char kAnchor = 0;
+  int32_t distance_ = 0;
 };
 
 enum class FrameState : uint8_t {
@@ -66,8 +93,10 @@ enum class FrameState : uint8_t {
 };
 
 
-// Queues `frame` behind everything that is ready: its budget is spent. Resumes it directly if there is no memory.
-std::coroutine_handle<> Defer(LoopCore& loop, std::coroutine_handle<> frame) noexcept;
+// Queues `frame` behind everything that is ready: its budget is spent. Gives it back if there is no memory for that.
+std::coroutine_handle<> Defer(LoopCore& loop, PromiseBase& frame) noexcept;
+// The same from the loop.
+void Requeue(PromiseBase& frame) noexcept;
 
 // Destroys the frames from `innermost` up to its boundary, then tells the boundary.
 void UnwindStopped(PromiseBase& innermost) noexcept;
@@ -93,6 +122,16 @@ class PromiseBase {
     void await_resume() noexcept {}
   };
   FinalAwaiter final_suspend() noexcept { return FinalAwaiter(); }
+
+  // Every co_await passes here: it leaves its place in the source, for reports.
+  template <class A>
+  A&& await_transform(A&& awaitable, std::source_location where = std::source_location::current()) noexcept {
+    static_assert(!requires { awaitable.Join(); }, "gyre: to wait for a spawned task, co_await handle.Join()");
+    place_ = AwaitPlace(where);
+    return std::forward<A>(awaitable);
+  }
+  // Where the frame awaits, or awaited last.
+  AwaitPlace place() const { return place_; }
 
   static void* operator new(size_t size) {
     void* block = AllocateFrame(size);
@@ -120,10 +159,9 @@ class PromiseBase {
 
   // Where control goes when this frame has its result.
   std::coroutine_handle<> TransferUp() noexcept {
-    if ((continuation_ & kBoundaryBit) != 0) [[unlikely]] return boundary()->OnDone();
-    const auto parent = std::coroutine_handle<>::from_address(reinterpret_cast<void*>(continuation_));
-    if (--tls_budget <= 0) [[unlikely]] return Defer(*scope_->loop(), parent);
-    return parent;
+    if ((continuation_ & kBoundaryBit) != 0) [[unlikely]] return boundary()->OnDone(*this);
+    if (--tls_budget <= 0) [[unlikely]] return Defer(*scope_->loop(), parent());
+    return std::coroutine_handle<>::from_address(reinterpret_cast<void*>(continuation_));
   }
 
   bool has_boundary() const { return (continuation_ & kBoundaryBit) != 0; }
@@ -164,24 +202,46 @@ class PromiseBase {
   uintptr_t continuation_;
   ScopeCore* scope_ = nullptr;  // null until Start
   FrameState state_ = FrameState::kUnfinished;
+  AwaitPlace place_;
 
 #ifdef GYRE_INTERNAL_GCC12
   static inline constinit thread_local void* last_block_ = nullptr;
 #endif
 };
 
-// Resumes `frame` from the loop with a fresh budget.
+// Resumes `frame` from the ready queue; the loop has set a fresh budget.
 inline void Resume(PromiseBase& frame) {
-  tls_budget = kTransferBudget;
+  tls_loop->current = frame.scope();
   frame.handle().resume();
 }
 
+// Resumes `frame` within what the ready queue runs now: from the reap queue, or as one of several.
+inline void Continue(PromiseBase& frame) {
+  if (--tls_budget <= 0) [[unlikely]] return Requeue(frame);
+  tls_loop->current = frame.scope();
+  frame.handle().resume();
+}
+
+// Goes on in `frame`, which awaits, from within the final await of what it awaits.
+inline std::coroutine_handle<> TransferBack(PromiseBase& frame) {
+  LoopCore& loop = *frame.scope()->loop();
+  if (--tls_budget <= 0) [[unlikely]] return Defer(loop, frame);
+  loop.current = frame.scope();
+  return frame.handle();
+}
+
 // Enters a child from within its parent's await_suspend.
-inline std::coroutine_handle<> TransferDown([[maybe_unused]] LoopCore& loop, std::coroutine_handle<> child) noexcept {
+inline std::coroutine_handle<> TransferDown(PromiseBase& child) noexcept {
   if constexpr (kDescentCosts) {
-    if (--tls_budget <= 0) [[unlikely]] return Defer(loop, child);
+    if (--tls_budget <= 0) [[unlikely]] return Defer(*child.scope()->loop(), child);
   }
-  return child;
+  return child.handle();
+}
+
+// Enters an operation's own strand from within the await_suspend of the frame that awaits it.
+inline std::coroutine_handle<> TransferInto(PromiseBase& child) noexcept {
+  child.scope()->loop()->current = child.scope();
+  return TransferDown(child);
 }
 
 }  // namespace gyre::internal

@@ -1,49 +1,149 @@
 #include "gyre/runtime/internal/scope_core.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
 
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/task_core.h"
 #include "gyre/runtime/leaf.h"
 
 namespace gyre::internal {
 
-ScopeCore::~ScopeCore() {
-  GYRE_CHECK(children_.empty() && pending_.empty(), "a scope was destroyed while work in it was still suspended");
-  if (is_linked()) IntrusiveList<ScopeCore, SiblingTag>::Remove(*this);
-}
-
-// Depth first without recursion: a chain of a million scopes must not need a million stack frames.
-ScopeCore* ScopeCore::NextInSubtree(ScopeCore* scope) {
-  if (ScopeCore* child = scope->children_.front()) return child;
+// Depth first without recursion: a chain of a million scopes must not need a million stack frames. Goes below a node only
+// if `enter(node)`.
+template <class Enter>
+ScopeCore* ScopeCore::NextInSubtree(ScopeCore* scope, Enter enter) {
+  if (scope == this || enter(*scope)) {
+    if (ScopeCore* child = scope->first_child()) return child;
+  }
   while (scope != this) {
     ScopeCore* parent = scope->parent_;
-    if (ScopeCore* sibling = parent->children_.Next(*scope)) return sibling;
+    if (scope->next_ != parent->first_child()) return scope->next_;
     scope = parent;
   }
   return nullptr;
 }
 
-const StopReason& ScopeCore::reason() const {
-  static const StopReason kBlank;
-  return stop_origin_ != nullptr && stop_origin_->reason_ != nullptr ? *stop_origin_->reason_ : kBlank;
+SharedStopReason ScopeCore::reason() const {
+  if (!StopRequested()) return SharedStopReason();
+  const ScopeCore* scope = this;
+  while (!scope->is_stopped_here_ && scope->parent_ != nullptr) scope = scope->parent_;
+  return scope->extras_ != nullptr ? scope->extras_->reason : SharedStopReason();
+}
+
+void ScopeCore::StoreReason(StopReason&& reason) noexcept {
+  try {
+    if (loop_->current != nullptr) {
+      if (const TaskCore* task = loop_->current->NearestTask()) {
+        reason.by_task_id_ = task->id();
+        reason.by_task_name_ = task->name();
+      }
+    }
+    extras().reason = SharedStopReason(std::move(reason));
+  } catch (const std::bad_alloc&) {
+  }
 }
 
 void ScopeCore::RequestStop(StopReason&& reason) noexcept {
   if (is_stopped_here_) return;
   is_stopped_here_ = true;
-  try {
-    reason_ = std::make_unique<StoredReason>(std::move(reason));
-  } catch (const std::bad_alloc&) {
+  StoreReason(std::move(reason));
+  PassStopDown();
+}
+
+void ScopeCore::LetStopIn() noexcept { PassStopDown(); }
+
+// First all are marked, then all that wait are told: what a leaf does when told may complete other leaves, start tasks or
+// request further stops, but no node below goes away, because nothing resumes.
+void ScopeCore::PassStopDown() noexcept {
+  if (StopRequested()) return;  // a stop from above has been everywhere below
+  auto mark = [this](ScopeCore& scope) {
+    const bool is_outside = scope.is_shielded_ && &scope != this;
+    if (is_outside ? scope.is_told_ : scope.StopRequested()) return false;
+    if (is_outside) {
+      scope.is_told_ = true;
+    } else {
+      scope.attention_ |= kStopRequested;
+    }
+    scope.is_due_ = true;
+    return !is_outside;
+  };
+  mark(*this);
+  // The walk asks `enter` once for each node but this: that is where it is marked.
+  for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope, mark)) continue;
+  auto is_entered = [](ScopeCore& scope) { return scope.StopRequested(); };
+  for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope, is_entered)) {
+    if (!scope->is_due_) continue;
+    scope->is_due_ = false;
+    if (scope->is_told_ && !scope->StopRequested()) {
+      scope->extras_->listener->OnStopArrived();
+      continue;
+    }
+    if (Leaf* leaf = scope->TakeLeaf()) leaf->DeliverStop();
+    if (scope->extras_ != nullptr && scope->extras_->source.stop_possible()) scope->extras_->source.request_stop();
   }
-  if (stop_origin_ != nullptr) return;  // an ancestor's stop reached everything below already
-  for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope)) {
-    if (scope->stop_origin_ == nullptr) scope->stop_origin_ = this;
+}
+
+void ScopeCore::Reparent(ScopeCore& parent) noexcept {
+  Unlink();
+  LinkBelow(parent);
+  if (parent.StopRequested()) PassStopDown();
+}
+
+ScopeExtras& ScopeCore::extras() {
+  if (extras_ == nullptr) extras_ = new ScopeExtras;
+  return *extras_;
+}
+
+TimePoint ScopeCore::EffectiveDeadline() const {
+  TimePoint first = kNever;
+  for (const ScopeCore* scope = this; scope != nullptr; scope = scope->is_shielded_ ? nullptr : scope->parent_) {
+    if (scope->StopRequested()) return TimePoint::min();
+    if (scope->extras_ != nullptr) first = std::min(first, scope->extras_->deadline);
   }
-  // A leaf's OnStop may complete other leaves, so lists change under us, but no scope comes or goes: nothing resumes.
-  for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope)) {
-    while (Leaf* leaf = scope->pending_.PopFront()) leaf->DeliverStop();
+  return first;
+}
+
+void ScopeCore::DropExtras() noexcept {
+  ScopeExtras* extras = std::exchange(extras_, nullptr);
+  if (!are_extras_foreign_) delete extras;
+}
+
+std::stop_token ScopeCore::StopToken() {
+  ScopeExtras& mine = extras();
+  if (!mine.source.stop_possible()) {
+    mine.source = std::stop_source();
+    if (StopRequested()) mine.source.request_stop();
   }
+  return mine.source.get_token();
+}
+
+TaskCore* ScopeCore::NearestTask() {
+  for (ScopeCore* scope = this; scope != nullptr; scope = scope->parent_) {
+    if (scope->kind_ == Kind::kTask) return static_cast<TaskCore*>(scope);
+  }
+  return nullptr;
+}
+
+ContextRef ScopeCore::Context() const {
+  for (const ScopeCore* scope = this; scope != nullptr; scope = scope->parent_) {
+    if (scope->extras_ != nullptr && scope->extras_->context != nullptr) return scope->extras_->context;
+    if (scope->kind_ == Kind::kTask) break;
+  }
+  return nullptr;
+}
+
+void ScopeCore::SetContext(const void* key, std::shared_ptr<const void> value) {
+  ScopeCore* owner = this;
+  while (owner->kind_ == Kind::kPlain && owner->parent_ != nullptr) owner = owner->parent_;
+  const ContextRef before = Context();
+  auto after = std::make_shared<ContextMap>();
+  if (before != nullptr) *after = *before;
+  std::erase_if(*after, [key](const auto& entry) { return entry.first == key; });
+  after->emplace_back(key, std::move(value));
+  owner->extras().context = std::move(after);
+  loop_->has_context = true;
 }
 
 }  // namespace gyre::internal

@@ -83,7 +83,7 @@ bool TimerWheel::Deal(uint32_t slot, uint64_t now_tick, List& due) {
       continue;
     }
     in_order = in_order && (due.empty() || FiresBefore(*due.back(), *node));
-    node->slot_ = kDueSlot;
+    node->set_slot(kDueSlot);
     due.PushBack(*node);
   }
   return in_order;

@@ -43,15 +43,27 @@ class TimerNode : private ListHook<TimerNode> {
   bool is_armed() const { return is_linked(); }
   TimePoint deadline() const { return TimePoint(Duration(deadline_ns_)); }
 
+ protected:
+  // A time to keep until Arm, in the same word.
+  explicit TimerNode(int64_t kept_ns) : deadline_ns_(kept_ns) {}
+  int64_t kept_ns() const { return deadline_ns_; }
+
  private:
   friend class IntrusiveList<TimerNode>;
   friend class TimerWheel;
 
+  static constexpr int kSlotBits = 10;
+
+  uint32_t slot() const { return static_cast<uint32_t>(order_) & ((1u << kSlotBits) - 1); }
+  uint64_t sequence() const { return order_ >> kSlotBits; }
+  void set_slot(uint32_t slot) { order_ = sequence() << kSlotBits | slot; }
+
   int64_t deadline_ns_ = 0;
-  uint64_t sequence_ = 0;  // order of Arm, to keep equal deadlines in order wherever the slots put them
-  uint32_t slot_ = 0;      // kept apart from the deadline: the slot depends on the time at which it was chosen
+  // High bits: the sequence number of Arm, to keep equal deadlines in order wherever the slots put them. Low bits: the
+  // slot, kept apart from the deadline because it depends on the time at which it was chosen.
+  uint64_t order_ = 0;
 };
-static_assert(sizeof(TimerNode) <= 40);
+static_assert(sizeof(TimerNode) == 32);
 
 class TimerWheel {
  public:
@@ -64,8 +76,8 @@ class TimerWheel {
   // Arming an armed timer is a check failure: use Rearm. kNever is legal: such a timer can only be disarmed.
   void Arm(TimerNode& node, TimePoint deadline) {
     GYRE_CHECK(!node.is_armed(), "Arm wants a timer that isn't armed; Rearm takes either");
-    Stamp(node, deadline);
-    Put(node, SlotFor(node.deadline_ns_));
+    node.deadline_ns_ = deadline.time_since_epoch().count();
+    Place(node, ++last_sequence_, SlotFor(node.deadline_ns_));
     ++size_;
   }
 
@@ -80,9 +92,10 @@ class TimerWheel {
   // Inlined by force: the call would be a sixth of the cost.
   [[gnu::always_inline]] void Rearm(TimerNode& node, TimePoint deadline) {
     if (!node.is_armed()) [[unlikely]] return ArmAfresh(node, deadline);
-    Stamp(node, deadline);
+    node.deadline_ns_ = deadline.time_since_epoch().count();
     const uint32_t slot = SlotFor(node.deadline_ns_);
-    const uint32_t old_slot = std::exchange(node.slot_, slot);
+    const uint32_t old_slot = node.slot();
+    node.order_ = ++last_sequence_ << TimerNode::kSlotBits | slot;
     if (slots_[slot].MoveToBack(node)) MarkEmpty(old_slot);
     MarkOccupied(slot);
   }
@@ -124,6 +137,7 @@ class TimerWheel {
   static constexpr uint32_t kOverdueSlot = kParkedSlot + 2;  // armed with a tick that had been collected
   static constexpr uint32_t kDueSlot = kParkedSlot + 3;      // collected, in order, for PopDue
   static constexpr uint32_t kSlots = kParkedSlot + 4;
+  static_assert(kSlots <= 1u << TimerNode::kSlotBits);
 
   struct FirstSlot {
     uint32_t slot;
@@ -132,15 +146,10 @@ class TimerWheel {
   };
 
   static bool FiresBefore(const TimerNode& a, const TimerNode& b) {
-    return a.deadline_ns_ != b.deadline_ns_ ? a.deadline_ns_ < b.deadline_ns_ : a.sequence_ < b.sequence_;
+    return a.deadline_ns_ != b.deadline_ns_ ? a.deadline_ns_ < b.deadline_ns_ : a.order_ < b.order_;
   }
   static void Merge(List& into, List& later);
   static void Sort(List& list);
-
-  void Stamp(TimerNode& node, TimePoint deadline) {
-    node.deadline_ns_ = deadline.time_since_epoch().count();
-    node.sequence_ = ++last_sequence_;
-  }
 
   // The first tick at which nobody can call the timer early: the deadline, rounded up.
   uint64_t FireTick(int64_t deadline_ns) const {
@@ -161,14 +170,15 @@ class TimerWheel {
   uint32_t RareSlotFor(int64_t deadline_ns) const;
   void ArmAfresh(TimerNode& node, TimePoint deadline);
 
-  void Put(TimerNode& node, uint32_t slot) {
-    node.slot_ = slot;
+  void Put(TimerNode& node, uint32_t slot) { Place(node, node.sequence(), slot); }
+  void Place(TimerNode& node, uint64_t sequence, uint32_t slot) {
+    node.order_ = sequence << TimerNode::kSlotBits | slot;
     slots_[slot].PushBack(node);
     MarkOccupied(slot);
   }
 
   void TakeOut(TimerNode& node) {
-    if (List::IsAlone(node)) MarkEmpty(node.slot_);
+    if (List::IsAlone(node)) MarkEmpty(node.slot());
     List::Remove(node);
   }
 
