@@ -46,7 +46,6 @@ void RootBase::RunOn(Loop& loop, const RunOptions& options) {
     is_done_ = true;
   }
   loop.RunUntil(is_done_);
-  scope_.reset();
   if (RunReport* report = options.report()) {
     report->dropped_callbacks = loop.left_over().callbacks;
     report->dropped_timers = loop.left_over().timers;
@@ -58,15 +57,13 @@ void RootBase::RunOn(Loop& loop, const RunOptions& options) {
 void RootBase::Run() {
   if (frame_ != nullptr) {  // from the reap queue
     TakeOutcome(std::exchange(frame_, nullptr));
-    is_done_ = true;
-    return;
+    return End();
   }
   try {
     frame_ = Begin();
   } catch (...) {
     SetException(std::current_exception());
-    is_done_ = true;
-    return;
+    return End();
   }
   frame_->Start(*scope_, static_cast<Boundary&>(*this));
   Resume(*frame_);
@@ -80,6 +77,13 @@ std::coroutine_handle<> RootBase::OnDone(PromiseBase&) noexcept {
 void RootBase::OnStopped() noexcept {
   frame_ = nullptr;
   DropRoot(scope_->reason());
+  End();
+}
+
+// On the loop: what the strand keeps was made there.
+void RootBase::End() noexcept {
+  loop_->core().current = nullptr;
+  scope_.reset();
   is_done_ = true;
 }
 

@@ -119,6 +119,7 @@ class RootBase : public Boundary {
  private:
   void Run() override;
   void Drop() noexcept override {}
+  void End() noexcept;
   std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept override;
   void OnStopped() noexcept override;
 

@@ -246,12 +246,4 @@ inline std::coroutine_handle<> TransferInto(PromiseBase& child) noexcept {
 
 }  // namespace gyre::internal
 
-namespace gyre {
-
-// True inside destructors that run because a coroutine is unwound by a stop or by Try. std::uncaught_exceptions() is 0
-// then, so a scope guard that commits on success must ask this too.
-inline bool IsUnwinding() noexcept { return internal::tls_loop != nullptr && internal::tls_loop->unwinding > 0; }
-
-}  // namespace gyre
-
 #endif  // GYRE_RUNTIME_INTERNAL_PROMISE_H_

@@ -134,7 +134,8 @@ class TaskCore : public Boundary, public ScopeCore {
     loop()->PushReap(*this);
   }
 
-  Phase phase_ = Phase::kQueued;
+  // One byte, so that references_ fits behind it into what ScopeCore leaves.
+  Phase phase_ : 2 = Phase::kQueued;
   bool was_stopped_ : 1 = false;
   bool has_name_ : 1 = false;
   bool has_outcome_ : 1 = false;
@@ -149,6 +150,8 @@ class TaskCore : public Boundary, public ScopeCore {
   uint64_t id_ = 0;
   IntrusiveRing<JoinLeafBase> joiners_;
 };
+
+static_assert(sizeof(TaskCore) == 96);
 
 template <class T>
 class TaskState : public TaskCore {

@@ -7,6 +7,7 @@
 
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/is_unwinding.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/with_scope.h"
