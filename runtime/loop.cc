@@ -146,20 +146,25 @@ void Loop::RunReady(const bool& is_done) {
   batch.Append(core_.ready);
   if (internal::Rng* rng = backend_.scheduling_rng(); rng != nullptr) [[unlikely]] Shuffle(batch, *rng);
   int32_t in_a_row = 0;
-  for (int ran = 1;; ++ran) {
-    internal::Runnable* node = core_.run_next;
-    core_.run_next = nullptr;
-    if (node == nullptr || ++in_a_row > internal::kRunNextMax) {
-      if (node != nullptr) core_.PushReady(*node);
+  for (int left = kTasksPerTurnMax; left > 0; --left) {
+    internal::Runnable* node;
+    if (core_.run_next != nullptr) [[unlikely]] {
+      node = std::exchange(core_.run_next, nullptr);
+      if (++in_a_row > internal::kRunNextMax) {
+        core_.PushReady(*node);
+        in_a_row = 0;
+        node = batch.Pop();
+      }
+    } else {
       in_a_row = 0;
       node = batch.Pop();
-      if (node == nullptr) break;
     }
+    if (node == nullptr) break;
     internal::tls_budget = internal::kTransferBudget;
     node->Run();
-    while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
+    while (internal::Runnable* finished = core_.reap.Pop()) [[unlikely]] finished->Run();
     core_.current = nullptr;
-    if (is_done || ran >= kTasksPerTurnMax || BatchTimeIsUp()) break;
+    if (is_done || BatchTimeIsUp()) [[unlikely]] break;
   }
   batch.Append(core_.ready);
   core_.ready.Append(batch);

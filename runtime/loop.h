@@ -155,7 +155,6 @@ class Loop {
   internal::LoopCore& core() { return core_; }
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
-  uint64_t NextTaskId() { return ++last_task_id_; }
   void ReportUnhandledError(const UnhandledError& error) noexcept;
   // False if the loop has ended: the node stays the caller's. Also from a signal handler.
   bool PushFromAnyThread(internal::Runnable& node) noexcept;
@@ -198,7 +197,6 @@ class Loop {
   uint64_t check_ticks_ = 0;  // ... and when BatchTimeIsUp last looked
   int check_interval_ = 1;    // tasks between looks
   int until_check_ = 1;
-  uint64_t last_task_id_ = 0;
   std::shared_ptr<UnhandledErrorHook> unhandled_error_hook_;
   bool is_asleep_ = false;    // TrySleep succeeded, and the inbox was not looked at since
   uint64_t owed_wakes_ = 0;   // pushes that found the loop asleep: each calls Backend::Wake, sooner or later

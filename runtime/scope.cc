@@ -7,11 +7,10 @@
 
 namespace gyre {
 
-void Scope::LaunchCore(internal::TaskCore& task) {
-  CheckHome();
+void Scope::LaunchWithCare(internal::TaskCore& task) {
   if (is_closed_) return task.Refuse();
   internal::LoopCore& core = *loop();
-  if (core.has_context && core.current != nullptr) [[unlikely]] {
+  if (core.has_context && core.current != nullptr) {
     try {
       task.Launch(*this, core.current->Context());
     } catch (...) {

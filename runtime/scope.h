@@ -134,7 +134,13 @@ class Scope final : private internal::TaskOwner {
     LaunchCore(*task);
     return handle;
   }
-  void LaunchCore(internal::TaskCore& task);
+  void LaunchCore(internal::TaskCore& task) {
+    CheckHome();
+    if (is_closed_ || loop()->has_context) [[unlikely]] return LaunchWithCare(task);
+    task.Launch(*this);
+    ++live_children_;
+  }
+  void LaunchWithCare(internal::TaskCore& task);
   void CheckHome() const {
     GYRE_CHECK(internal::tls_loop == loop(), "a Scope was used on another thread than its loop's");
   }
@@ -189,8 +195,9 @@ class SpawnedTask final : public TaskBlock<SpawnedTask<T>, T> {
   explicit SpawnedTask(Task<T> task) : task_(std::move(task)) {}
 
  private:
+  friend class TaskBlock<SpawnedTask, T>;
   PromiseBase* Begin() override { return TaskAccess::Release(task_); }
-  void DestroyCallable() noexcept override { static_cast<void>(Task<T>(std::move(task_))); }
+  void DestroyCallable() noexcept { static_cast<void>(Task<T>(std::move(task_))); }
 
   Task<T> task_;
 };
@@ -205,6 +212,7 @@ class SpawnedCall final : public TaskBlock<SpawnedCall<F, Args...>, SpawnResult<
   ~SpawnedCall() {}
 
  private:
+  friend class TaskBlock<SpawnedCall, SpawnResult<F, Args...>>;
   struct Call {
     template <class G, class... As>
     explicit Call(G&& callable, As&&... arguments)
@@ -219,7 +227,7 @@ class SpawnedCall final : public TaskBlock<SpawnedCall<F, Args...>, SpawnResult<
     return TaskAccess::Release(task);
   }
   // Called exactly once, when the task is done.
-  void DestroyCallable() noexcept override { std::destroy_at(&call_); }
+  void DestroyCallable() noexcept { std::destroy_at(&call_); }
 
   union {
     Call call_;

@@ -17,6 +17,12 @@ namespace gyre::internal {
 template <class T>
 Outcome<T> TakeOutcomeAndDestroy(Promise<T>* frame) {
   PromiseBase* owner = frame;
+  if constexpr (std::is_void_v<T>) {
+    if (frame->state() == FrameState::kValue) [[likely]] {
+      frame->handle().destroy();
+      return Outcome<T>::FromValue();
+    }
+  }
   try {
     if (frame->state() == FrameState::kException) {
       std::exception_ptr error = std::move(frame->error());

@@ -60,6 +60,7 @@ struct LoopCore {
   Runnable* run_next = nullptr;
   ReadyQueue reap;
   AwaitObserver* observer = nullptr;  // set before the first scope is made
+  uint64_t last_task_id = 0;
   bool has_context = false;           // some task has set a context value
   Loop& loop;
 };

@@ -72,7 +72,10 @@ class AwaitPlace {
     static_assert(sizeof(where) == sizeof(void*), "std::source_location is expected to be one pointer");
     const intptr_t distance = std::bit_cast<intptr_t>(where) - reinterpret_cast<intptr_t>(&kAnchor);
     distance_ = static_cast<int32_t>(distance);
+#if defined(__PIC__) && !defined(__PIE__)
+    // Code of a shared library: the anchor may be another library's, too far away.
     if (distance_ != distance) [[unlikely]] distance_ = 0;
+#endif
   }
   bool is_known() const { return distance_ != 0; }
   std::source_location where() const {
@@ -85,7 +88,7 @@ class AwaitPlace {
   int32_t distance_ = 0;
 };
 
-enum class FrameState : uint8_t {
+enum class FrameState : uint32_t {
   kUnfinished,  // left by return, exception, Try
   kValue,
   kException,
@@ -202,7 +205,7 @@ class PromiseBase {
   uintptr_t continuation_;
   ScopeCore* scope_ = nullptr;  // null until Start
   FrameState state_ = FrameState::kUnfinished;
-  AwaitPlace place_;
+  AwaitPlace place_;  // beside state_, so that one store makes both
 
 #ifdef GYRE_INTERNAL_GCC12
   static inline constinit thread_local void* last_block_ = nullptr;

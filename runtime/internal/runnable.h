@@ -49,11 +49,11 @@ class ReadyQueue {
   }
 
   Runnable* Pop() {
-    Runnable* node = head_;
+    InboxNode* node = head_;
     if (node == nullptr) return nullptr;
-    head_ = static_cast<Runnable*>(node->next);
+    head_ = node->next;
     if (head_ == nullptr) tail_ = nullptr;
-    return node;
+    return &static_cast<Runnable&>(*node);
   }
 
   // Moves all of `other` behind this queue's own.
@@ -69,8 +69,8 @@ class ReadyQueue {
   }
 
  private:
-  Runnable* head_ = nullptr;
-  Runnable* tail_ = nullptr;
+  InboxNode* head_ = nullptr;
+  InboxNode* tail_ = nullptr;
 };
 
 }  // namespace gyre::internal

@@ -6,13 +6,6 @@
 
 namespace gyre::internal {
 
-void TaskCore::Launch(TaskOwner& owner) noexcept {
-  Attach(owner);
-  LoopCore& core = *loop();
-  id_ = core.loop.NextTaskId();
-  core.PushReady(*this);
-}
-
 void TaskCore::Launch(TaskOwner& owner, ContextRef context) {
   extras().context = std::move(context);
   Launch(owner);
@@ -34,7 +27,6 @@ void TaskCore::Run() {
 }
 
 void TaskCore::StartCoroutine() {
-  phase_ = Phase::kRunning;
   PromiseBase* frame;
   loop()->current = this;
   try {
@@ -44,14 +36,17 @@ void TaskCore::StartCoroutine() {
     Settle();
     return;
   }
+  phase_ = Phase::kStarting;
   frame->Start(*this, *this);
-  Resume(*frame);
+  frame->handle().resume();
+  if (phase_ == Phase::kFinished) return Settle();
+  phase_ = Phase::kRunning;
 }
 
 void TaskCore::OnStopped() noexcept {
   was_stopped_ = true;
   SetStopped(reason());
-  PushFinished();
+  EnterFinished();
 }
 
 void TaskCore::Settle() {

@@ -95,7 +95,12 @@ class TaskCore : public Boundary, public ScopeCore {
 
   // Queues the task as a child of `owner`, with the values of `context`.
   void Launch(TaskOwner& owner, ContextRef context);
-  void Launch(TaskOwner& owner) noexcept;
+  void Launch(TaskOwner& owner) noexcept {
+    Attach(owner);
+    LoopCore& core = *loop();
+    id_ = ++core.last_task_id;
+    core.PushReady(*this);
+  }
   // Ends the task unstarted: done and stopped.
   void Refuse() noexcept;
   // The owner; until the task is done.
@@ -109,8 +114,9 @@ class TaskCore : public Boundary, public ScopeCore {
  protected:
   enum class Phase : uint8_t {
     kQueued,    // left by Run, which starts it
+    kStarting,  // its first resumption: left by OnDone, or when that comes back
     kRunning,   // left by OnDone, OnStopped
-    kFinished,  // in the reap queue; left by Run, which settles it
+    kFinished,  // in the reap queue, or seen by who started it; left by Settle
     kDone,
   };
 
@@ -129,13 +135,13 @@ class TaskCore : public Boundary, public ScopeCore {
   // Behind the object, if has_name_.
   virtual const char* NameText() const = 0;
 
-  void PushFinished() {
+  void EnterFinished() {
+    if (phase_ != Phase::kStarting) loop()->PushReap(*this);
     phase_ = Phase::kFinished;
-    loop()->PushReap(*this);
   }
 
   // One byte, so that references_ fits behind it into what ScopeCore leaves.
-  Phase phase_ : 2 = Phase::kQueued;
+  Phase phase_ : 3 = Phase::kQueued;
   bool was_stopped_ : 1 = false;
   bool has_name_ : 1 = false;
   bool has_outcome_ : 1 = false;
@@ -168,12 +174,18 @@ class TaskState : public TaskCore {
     if (has_outcome_) std::destroy_at(&outcome_);
   }
 
-  virtual void DestroyCallable() noexcept = 0;
+  // For Finish: the first half of it.
+  void TakeOutcome() noexcept {
+    if (has_outcome_) return;
+    ::new (static_cast<void*>(&outcome_)) Outcome<T>(TakeOutcomeAndDestroy(frame_));
+    has_outcome_ = true;
+  }
+  bool HasFailedOutcome() const { return HasFailed(outcome_); }
 
  private:
   std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept final {
     frame_ = static_cast<Promise<T>*>(&frame);
-    PushFinished();
+    EnterFinished();
     return std::noop_coroutine();
   }
   void SetStopped(SharedStopReason reason) noexcept final {
@@ -184,16 +196,6 @@ class TaskState : public TaskCore {
     has_outcome_ = true;
     std::construct_at(&outcome_, Outcome<T>::FromException(std::move(exception)));
   }
-  bool Finish() noexcept final {
-    if (!has_outcome_) {
-      Promise<T>* frame = frame_;
-      ::new (static_cast<void*>(&outcome_)) Outcome<T>(TakeOutcomeAndDestroy(frame));
-      has_outcome_ = true;
-    }
-    DestroyCallable();
-    return HasFailed(outcome_);
-  }
-
   union {
     Promise<T>* frame_;   // from its end until Finish
     Outcome<T> outcome_;  // has_outcome_
@@ -217,7 +219,8 @@ State* MakeTaskState(std::string_view name, Args&&... args) {
   return state;
 }
 
-// Adds what needs the size of the most derived class: the name behind it, and giving the block back.
+// Adds what needs the most derived class: its size, for the name behind it and for giving the block back, and its callable
+// (`void DestroyCallable() noexcept`, called once, when the task is done).
 template <class Derived, class T>
 class TaskBlock : public TaskState<T> {
  public:
@@ -229,6 +232,11 @@ class TaskBlock : public TaskState<T> {
   }
 
  protected:
+  bool Finish() noexcept final {
+    this->TakeOutcome();
+    static_cast<Derived*>(this)->DestroyCallable();
+    return this->HasFailedOutcome();
+  }
   void Destroy() noexcept final {
     auto* self = static_cast<Derived*>(this);
     const size_t bytes = sizeof(Derived) + (this->has_name_ ? std::strlen(NameText()) + 1 : 0);
