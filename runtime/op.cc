@@ -1,6 +1,7 @@
 #include "gyre/runtime/op.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/check.h"
@@ -22,28 +23,26 @@ bool Op::SubmitNow() {
 
 void Op::CompleteCancelled() {
   result = -ECANCELED;
-  if (is_queued_) {
-    is_performable_ = false;
-    is_cancelled_ = true;
+  if (queued_ != Queued::kNo) {
+    queued_ = Queued::kStopped;
     return;
   }
   CompleteStopped();
 }
 
 void Op::OnStop() noexcept {
-  if (is_queued_ && !is_performable_) return;  // its result is on the way
+  if (queued_ > Queued::kToPerform) return;  // its result is on the way
   descriptor_->backend()->Cancel(*this);
 }
 
 void Op::Run() {
-  if (!is_queued_) return Leaf::Run();
-  is_queued_ = false;
-  if (is_performable_) {
-    is_performable_ = false;
+  const Queued queued = std::exchange(queued_, Queued::kNo);
+  if (queued == Queued::kNo) return Leaf::Run();
+  if (queued == Queued::kToPerform) {
     if (!descriptor_->backend()->Perform(*this)) return;
     if (result < 0) OnFailed();
   }
-  RunCompleted(is_cancelled_);
+  RunCompleted(queued == Queued::kStopped);
 }
 
 void DescriptorHandle::Close(bool reset) noexcept {

@@ -22,18 +22,20 @@ class Backend;
 class Descriptor;
 
 enum class Opcode : uint8_t {
+  // Readers first, and kReceiveBuffer is the last of them: see is_reader.
   kAccept,         // in: descriptor. Out: result 0 and `accepted`, or -errno. Repeats.
-  kConnect,        // in: address. Out: 0 or -errno.
   kReceive,        // in: vectors[0]. Out: bytes, 0 at the end of the stream, or -errno.
   kReceiveBuffer,  // out: bytes and `block`, 0 at the end (no block), or -errno. Repeats.
-  kSend,           // in: vectors, advanced as bytes leave. Out: 0 when all are sent, or -errno.
+  // Writers.
+  kConnect,  // in: address. Out: 0 or -errno.
+  kSend,     // in: vectors, advanced as bytes leave. Out: 0 when all are sent, or -errno.
 };
 
 class Op : public Leaf {
  public:
   Opcode opcode() const { return opcode_; }
   Descriptor* descriptor() const { return descriptor_; }
-  bool is_reader() const { return opcode_ == Opcode::kAccept || opcode_ == Opcode::kReceive || opcode_ == Opcode::kReceiveBuffer; }
+  bool is_reader() const { return opcode_ <= Opcode::kReceiveBuffer; }
 
   // --- for backends
   union {
@@ -49,8 +51,8 @@ class Op : public Leaf {
   void CompleteWith(int32_t op_result) {
     result = op_result;
     if (op_result < 0) OnFailed();
-    if (is_queued_) {  // it was about to be performed; it finds its result instead
-      is_performable_ = false;
+    if (queued_ != Queued::kNo) {  // it was about to be performed; it finds its result instead
+      queued_ = Queued::kCompleted;
       return;
     }
     Complete();
@@ -59,9 +61,8 @@ class Op : public Leaf {
   void CompleteCancelled();
   // A completion-less wake-up: the ready queue will call Backend::Perform. Idempotent until then.
   void QueueForPerform() {
-    if (is_queued_) return;
-    is_queued_ = true;
-    is_performable_ = true;
+    if (queued_ != Queued::kNo) return;
+    queued_ = Queued::kToPerform;
     loop_core().PushReady(*this);
   }
 
@@ -87,10 +88,16 @@ class Op : public Leaf {
   virtual void OnFailed() noexcept {}
 
  private:
+  // Whether the op is in the ready queue though it still waits, and what happens when it gets there.
+  enum class Queued : uint8_t {
+    kNo,         // left by QueueForPerform
+    kToPerform,  // it is tried. Left by Run, CompleteWith, CompleteCancelled
+    kCompleted,  // it has its result. Left by Run
+    kStopped,    // it ends stopped. Left by Run
+  };
+
   Opcode opcode_;
-  bool is_queued_ : 1 = false;       // in the ready queue though still waiting
-  bool is_performable_ : 1 = false;  // ... and to be tried when it gets there
-  bool is_cancelled_ : 1 = false;    // ... or to end stopped
+  Queued queued_ = Queued::kNo;
   Descriptor* descriptor_;
 };
 
