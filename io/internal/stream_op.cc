@@ -9,14 +9,9 @@
 #include "gyre/io/internal/socket_address.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
-#include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
 namespace {
-
-iovec ToVector(std::span<const std::byte> bytes) {
-  return {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
-}
 
 // "127.0.0.1:80"; a connection that was reset has forgotten it.
 std::string PeerName(Descriptor& descriptor) {
@@ -35,15 +30,6 @@ absl::Status Describe(int error, bool is_send, Descriptor& descriptor) {
 
 }  // namespace
 
-Descriptor& OpenDescriptor(const DescriptorHandle& handle) {
-  GYRE_CHECK(handle, "a stream was used after it had been closed, released or moved from");
-  const Loop* loop = Loop::TryCurrent();
-  GYRE_CHECK(loop != nullptr && &tls_loop->loop.backend() == handle->backend(),
-             "a stream was used on another loop than its own, or after its loop had ended: Release() gives the bare "
-             "descriptor");
-  return *handle;
-}
-
 void StreamOp::OnFailed() noexcept {
   try {
     error_ = Describe(-result, opcode() == Opcode::kSend, *descriptor());
@@ -55,12 +41,6 @@ void StreamOp::OnFailed() noexcept {
 ReceiveOp::ReceiveOp(const DescriptorHandle& handle, std::span<std::byte> into)
     : StreamOp(Opcode::kReceive, handle), vector_(ToVector(into)) {
   GYRE_CHECK(!into.empty(), "Receive was given an empty span: its result 0 would look like the end of the stream");
-  vectors = &vector_;
-  vector_count = 1;
-}
-
-SendOp::SendOp(const DescriptorHandle& handle, std::span<const std::byte> bytes)
-    : StreamOp(Opcode::kSend, handle), vector_(ToVector(bytes)) {
   vectors = &vector_;
   vector_count = 1;
 }

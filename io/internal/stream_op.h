@@ -21,6 +21,9 @@
 #include "absl/status/statusor.h"
 #include "gyre/io/buffer.h"
 #include "gyre/runtime/backend.h"
+#include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/loop_core.h"
+#include "gyre/runtime/loop.h"
 #include "gyre/runtime/op.h"
 
 #if defined(__clang__)
@@ -38,8 +41,18 @@ concept OwningTemporary =
     (std::is_same_v<std::remove_cvref_t<T>, Buffer> ||
      (std::ranges::contiguous_range<std::remove_cvref_t<T>> && !std::ranges::borrowed_range<std::remove_cvref_t<T>>));
 
-// What the handle refers to; a check failure for a stream that is closed or moved from.
-Descriptor& OpenDescriptor(const DescriptorHandle& handle);
+// What the handle refers to; a check failure for a stream that is closed or moved from, or another loop's.
+inline Descriptor& OpenDescriptor(const DescriptorHandle& handle) {
+  GYRE_CHECK(handle, "a stream was used after it had been closed, released or moved from");
+  GYRE_CHECK(tls_loop != nullptr && &tls_loop->loop.backend() == handle->backend(),
+             "a stream was used on another loop than its own, or after its loop had ended: Release() gives the bare "
+             "descriptor");
+  return *handle;
+}
+
+inline iovec ToVector(std::span<const std::byte> bytes) {
+  return {.iov_base = const_cast<std::byte*>(bytes.data()), .iov_len = bytes.size()};
+}
 
 class StreamOp : public Op {
  public:
@@ -82,7 +95,11 @@ class [[nodiscard]] ReceiveBufferOp final : public StreamOp {
 
 class [[nodiscard]] SendOp final : public StreamOp {
  public:
-  SendOp(const DescriptorHandle& handle, std::span<const std::byte> bytes);
+  SendOp(const DescriptorHandle& handle, std::span<const std::byte> bytes)
+      : StreamOp(Opcode::kSend, handle), vector_(ToVector(bytes)) {
+    vectors = &vector_;
+    vector_count = 1;
+  }
   absl::Status await_resume() { return std::move(error_); }
 
  private:
