@@ -208,7 +208,7 @@ void EpollBackend::Deliver(const epoll_event& event) {
     counters().stale_events.Add(1);
     return;
   }
-  if (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) block->short_reads_tell_nothing = true;
+  if (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) [[unlikely]] block->short_reads_tell_nothing = true;
   if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
     block->may_read = true;
     if (block->reader != nullptr) block->reader->QueueForPerform();

@@ -85,8 +85,10 @@ class EpollBackend final : public Backend {
   bool TryReceiveBuffer(Op& op, Block& block);
   bool TrySend(Op& op, Block& block);
   int64_t Receive(Block& block, void* into, size_t size);
-  int64_t SendSome(const Op& op, const Block& block, size_t* asked);
+  inline ssize_t SendFirst(const Op& op, const Block& block, size_t* asked);
+  ssize_t SendSeveral(const Op& op, const Block& block, size_t* asked);
   bool Wait(Op& op, Block& block);
+  bool RegisterAndWait(Op& op, Block& block);
   int Register(Block& block);
   bool Fail(Op& op, Block& block, int error);
   static void QueueIfReady(Op& op, const Block& block);

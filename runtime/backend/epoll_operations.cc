@@ -61,7 +61,9 @@ bool Advance(Op& op, size_t sent) {
 
 bool EpollBackend::Submit(Op& op) {
   Block& block = static_cast<Block&>(*op.descriptor());
-  return Try(op, block) || Wait(op, block);
+  const bool has_nothing_to_read = op.is_reader() && !block.may_read;
+  if (!has_nothing_to_read && Try(op, block)) return true;
+  return Wait(op, block);
 }
 
 bool EpollBackend::Perform(Op& op) {
@@ -81,6 +83,7 @@ void EpollBackend::Cancel(Op& op) {
   op.CompleteCancelled();
 }
 
+// Nothing but jumps: what is inlined here makes the others pay for the registers that it saves.
 bool EpollBackend::Try(Op& op, Block& block) {
   switch (op.opcode()) {
     case Opcode::kAccept:
@@ -105,12 +108,15 @@ bool EpollBackend::Fail(Op& op, Block& block, int error) {
 }
 
 bool EpollBackend::Wait(Op& op, Block& block) {
-  if (!block.is_registered) {
-    if (const int error = -Register(block)) return Fail(op, block, error);
-  }
+  if (!block.is_registered) [[unlikely]] return RegisterAndWait(op, block);
   (op.is_reader() ? block.reader : block.writer) = &op;
   QueueIfReady(op, block);
   return false;
+}
+
+[[gnu::noinline]] bool EpollBackend::RegisterAndWait(Op& op, Block& block) {
+  if (const int error = -Register(block)) return Fail(op, block, error);
+  return Wait(op, block);
 }
 
 int EpollBackend::Register(Block& block) {
@@ -145,7 +151,7 @@ bool EpollBackend::TryAccept(Op& op, Block& block) {
   return false;
 }
 
-bool EpollBackend::TryConnect(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::TryConnect(Op& op, Block& block) {
   const int result = CallForResult(&SysTable::connect, block.fd(), static_cast<const sockaddr*>(op.address),
                                    static_cast<socklen_t>(op.vector_count));
   switch (result) {
@@ -163,7 +169,7 @@ bool EpollBackend::TryConnect(Op& op, Block& block) {
   }
 }
 
-bool EpollBackend::FinishConnect(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::FinishConnect(Op& op, Block& block) {
   if (!block.may_write) return false;
   int error = 0;
   const int result = GetOption(block, SOL_SOCKET, SO_ERROR, &error);
@@ -173,7 +179,6 @@ bool EpollBackend::FinishConnect(Op& op, Block& block) {
 
 // Bytes, 0 at the end, -errno; -EAGAIN: nothing there.
 int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
-  if (!block.may_read) return -EAGAIN;
   ssize_t received;
   do {
     received = Call(&SysTable::recv, block.fd(), into, size, 0);
@@ -187,7 +192,8 @@ int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
   return received;
 }
 
-bool EpollBackend::TryReceive(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::TryReceive(Op& op, Block& block) {
+  if (!block.may_read) return false;
   const size_t size = std::min(op.vectors->iov_len, kTransferMax);
   const int64_t received = Receive(block, op.vectors->iov_base, size);
   if (received == -EAGAIN) return false;
@@ -217,16 +223,23 @@ bool EpollBackend::TryReceiveBuffer(Op& op, Block& block) {
   return true;
 }
 
+// Sends from the first vector; the result is the call's own.
+inline ssize_t EpollBackend::SendFirst(const Op& op, const Block& block, size_t* asked) {
+  *asked = std::min(op.vectors->iov_len, kTransferMax);
+  return Call(&SysTable::send, block.fd(), op.vectors->iov_base, *asked, MSG_NOSIGNAL);
+}
+
 // While a send waits, a positive result says that a part of it has left.
 bool EpollBackend::TrySend(Op& op, Block& block) {
-  if (block.is_send_broken) return Fail(op, block, EPIPE);
+  if (block.is_send_broken) [[unlikely]] return Fail(op, block, EPIPE);
   for (size_t sent = 0; Advance(op, sent);) {
     if (!block.may_write) return false;
     size_t asked = 0;
-    const int64_t result = SendSome(op, block, &asked);
+    const ssize_t result = op.vector_count == 1 ? SendFirst(op, block, &asked) : SendSeveral(op, block, &asked);
+    const int error = result < 0 ? errno : 0;
     sent = result > 0 ? static_cast<size_t>(result) : 0;
-    if (result == -EINTR) continue;
-    if (result < 0 && result != -EAGAIN) return Fail(op, block, static_cast<int>(-result));
+    if (error == EINTR) continue;
+    if (error != 0 && error != EAGAIN) return Fail(op, block, error);
     if (sent < asked) block.may_write = false;
     if (sent > 0) op.result = 1;
   }
@@ -234,22 +247,17 @@ bool EpollBackend::TrySend(Op& op, Block& block) {
   return true;
 }
 
-int64_t EpollBackend::SendSome(const Op& op, const Block& block, size_t* asked) {
+[[gnu::noinline]] ssize_t EpollBackend::SendSeveral(const Op& op, const Block& block, size_t* asked) {
   *asked = std::min(op.vectors->iov_len, kTransferMax);
   size_t count = 1;
   while (count < std::min<size_t>(op.vector_count, IOV_MAX) && op.vectors[count].iov_len <= kTransferMax - *asked) {
     *asked += op.vectors[count++].iov_len;
   }
-  ssize_t sent;
-  if (count == 1) {
-    sent = Call(&SysTable::send, block.fd(), op.vectors->iov_base, *asked, MSG_NOSIGNAL);
-  } else {
-    msghdr message = {};
-    message.msg_iov = op.vectors;
-    message.msg_iovlen = count;
-    sent = Call(&SysTable::sendmsg, block.fd(), &message, MSG_NOSIGNAL);
-  }
-  return sent < 0 ? -errno : sent;
+  if (count == 1) return SendFirst(op, block, asked);
+  msghdr message = {};
+  message.msg_iov = op.vectors;
+  message.msg_iovlen = count;
+  return Call(&SysTable::sendmsg, block.fd(), &message, MSG_NOSIGNAL);
 }
 
 }  // namespace gyre
