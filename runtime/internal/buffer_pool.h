@@ -10,17 +10,18 @@
 #define GYRE_RUNTIME_INTERNAL_BUFFER_POOL_H_
 
 #include <cstddef>
-#include <cstdint>
+
+#include "gyre/runtime/internal/intrusive_list.h"
 
 namespace gyre::internal {
 
 class BufferPool;
 
 // Header of a block; the bytes follow it.
-struct BufferBlock {
-  BufferPool* pool;   // null once the loop has ended
-  BufferBlock* prev;  // among the leased; in the free list only `next` counts
-  BufferBlock* next;
+struct BufferBlock : ListHook<BufferBlock> {
+  BufferBlock(BufferPool* pool, size_t capacity) : pool(pool), capacity(capacity) {}
+
+  BufferPool* pool;  // null once the loop has ended
   size_t capacity;
 
   std::byte* data() { return reinterpret_cast<std::byte*>(this + 1); }
@@ -43,15 +44,17 @@ class BufferPool {
   size_t leased() const { return leased_count_; }
 
  private:
+  BufferBlock* LeaseNew(size_t capacity);
+
+  // Last in, first out.
   struct FreeList {
-    BufferBlock* head = nullptr;
+    IntrusiveList<BufferBlock> blocks;
     size_t count = 0;
   };
-  FreeList& ListFor(size_t capacity) { return capacity == kLargeBytes ? large_ : small_; }
 
   FreeList small_;
   FreeList large_;
-  BufferBlock* leased_ = nullptr;
+  IntrusiveList<BufferBlock> leased_;
   size_t leased_count_ = 0;
 };
 
