@@ -60,7 +60,7 @@ struct BackendCounters {
 };
 
 // The state block. Each backend derives its own.
-class Descriptor : public internal::ListHook<Descriptor> {
+class Descriptor {
  public:
   virtual ~Descriptor() = default;
   Descriptor(const Descriptor&) = delete;
