@@ -56,8 +56,11 @@ class RunningServer {
   }
 
   std::uint16_t port() const { return port_; }
-  const ServerCounters& counters() const { return counters_; }
   pid_t thread_id() const { return thread_id_; }
+
+  std::optional<std::uint64_t> Syscalls() const {
+    return counters_.syscalls ? std::optional(counters_.syscalls()) : std::nullopt;
+  }
 
   Duration Cpu() {
     clockid_t clock{};
@@ -83,7 +86,7 @@ class RunningServer {
 
   const EchoServer server_;
   const int stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  ServerCounters counters_;
+  ServerCounters counters_;  // published by the promise
   std::promise<std::uint16_t> listening_;
   pid_t thread_id_ = 0;
   std::thread thread_;
@@ -96,12 +99,12 @@ struct Use {
       : cpu(server.Cpu()),
         server_waited(WaitedForCpu(server.thread_id())),
         load_waited(WaitedForCpu(gettid())),
-        syscalls(server.counters().syscalls.load(std::memory_order_relaxed)) {}
+        syscalls(server.Syscalls()) {}
 
   Duration cpu;
   Duration server_waited;
   Duration load_waited;
-  std::uint64_t syscalls;
+  std::optional<std::uint64_t> syscalls;
 };
 
 Measurement Summarize(const LoadResult& load, const Use& before, const Use& after) {
@@ -120,8 +123,9 @@ Measurement Summarize(const LoadResult& load, const Use& before, const Use& afte
   const Duration waited = std::max(after.server_waited - before.server_waited, after.load_waited - before.load_waited);
   result.disturbed = static_cast<double>(waited.count()) / elapsed_ns;
   result.load_busy = static_cast<double>(load.cpu.count()) / elapsed_ns;
-  if (after.syscalls > 0)
-    result.syscalls_per_message = static_cast<double>(after.syscalls - before.syscalls) / messages;
+  if (after.syscalls) {
+    result.syscalls_per_message = static_cast<double>(*after.syscalls - *before.syscalls) / messages;
+  }
   return result;
 }
 

@@ -13,7 +13,6 @@
 #ifndef GYRE_BENCH_PEERS_ECHO_SERVER_H_
 #define GYRE_BENCH_PEERS_ECHO_SERVER_H_
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -25,11 +24,10 @@ namespace gyre::bench {
 inline constexpr int kListenBacklog = 4096;
 inline constexpr std::size_t kReadBytes = 64 * 1024;
 
-// What a server counts while it runs; a counter that is never touched is shown as unknown.
+// What a server counts while it runs. Set before `on_listening` is called, or never: then it is shown as unknown.
 struct ServerCounters {
-  // System calls made so far. Written by the server's thread (relaxed) and read by the load generator's (relaxed):
-  // it moves no other data, and a reading a few calls old is as good.
-  std::atomic<std::uint64_t> syscalls{0};
+  // System calls made so far, as a statistic. Called on the load generator's thread, while connections are being served.
+  std::function<std::uint64_t()> syscalls;
 };
 
 struct EchoServer {

@@ -16,20 +16,18 @@
 namespace gyre::bench {
 namespace {
 
-Task<absl::Status> Echo(TcpStream peer, ServerCounters* counters) {
-  const Counter& syscalls = Loop::Current().backend().counters().syscalls;
+Task<absl::Status> Echo(TcpStream peer) {
   for (;;) {
     Buffer chunk = co_await Try(co_await peer.Receive());
     if (chunk.empty()) co_return absl::OkStatus();
     co_await Try(co_await peer.Send(chunk));
-    counters->syscalls.store(syscalls.value(), std::memory_order_relaxed);
   }
 }
 
-Task<absl::Status> AcceptAll(TcpListener& listener, Scope& scope, ServerCounters* counters) {
+Task<absl::Status> AcceptAll(TcpListener& listener, Scope& scope) {
   for (;;) {
     TcpStream peer = co_await Try(co_await listener.Accept());
-    scope.Spawn(Echo, std::move(peer), counters);
+    scope.Spawn(Echo, std::move(peer));
   }
 }
 
@@ -47,8 +45,9 @@ void RunGyreEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, S
       }
       loop.Post([&scope] { scope.RequestStop(); });
     });
+    counters->syscalls = [&loop] { return loop.backend().counters().syscalls.value(); };
     on_listening(where.port());
-    co_return co_await AcceptAll(listener, scope, counters);
+    co_return co_await AcceptAll(listener, scope);
   };
   auto run = [&]() -> Task<absl::Status> {
     // A connection that breaks is only closed.
