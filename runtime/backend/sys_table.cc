@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 namespace gyre::internal {
 namespace {
 
@@ -23,9 +25,10 @@ int Bind(int fd, const sockaddr* address, socklen_t length) { return ::bind(fd, 
 int LocalName(int fd, sockaddr* address, socklen_t* length) { return ::getsockname(fd, address, length); }
 int PeerName(int fd, sockaddr* address, socklen_t* length) { return ::getpeername(fd, address, length); }
 
-// The two calls of every message go past glibc's wrappers: in a process with threads those make each call a cancellation
-// point, at two atomic exchanges a call. A loop's thread must not be cancelled with pthread_cancel anyway. The thread
-// sanitizer has to see the wrappers.
+// The two calls of every message go past glibc: in a process with threads its wrappers make each call a cancellation
+// point, at two atomic exchanges a call, and syscall() is code in another page, which the processor has to fetch anew
+// after each system call. A loop's thread must not be cancelled with pthread_cancel anyway. The thread sanitizer has to
+// see the wrappers.
 #if defined(__SANITIZE_THREAD__)
 #define GYRE_INTERNAL_TSAN 1
 #elif defined(__has_feature)
@@ -33,20 +36,36 @@ int PeerName(int fd, sockaddr* address, socklen_t* length) { return ::getpeernam
 #define GYRE_INTERNAL_TSAN 1
 #endif
 #endif
+
+#ifdef GYRE_INTERNAL_TSAN
+ssize_t Receive(int fd, void* into, size_t size, int flags) { return ::recv(fd, into, size, flags); }
+ssize_t Send(int fd, const void* from, size_t size, int flags) { return ::send(fd, from, size, flags); }
+#else
+
+// recvfrom and sendto without an address: -1 and errno, as the wrappers say it.
+inline ssize_t CallKernel(long number, long fd, const void* bytes, size_t size, long flags) {
+#ifdef __x86_64__
+  long result = number;
+  register long fourth asm("r10") = flags;
+  register long address asm("r8") = 0;
+  register long address_length asm("r9") = 0;
+  asm volatile("syscall"
+               : "+a"(result)
+               : "D"(fd), "S"(bytes), "d"(size), "r"(fourth), "r"(address), "r"(address_length)
+               : "rcx", "r11", "memory");
+  if (result >= 0) [[likely]] return result;
+  errno = static_cast<int>(-result);
+  return -1;
+#else
+  return ::syscall(number, fd, bytes, size, flags, nullptr, nullptr);
+#endif
+}
+
 ssize_t Receive(int fd, void* into, size_t size, int flags) {
-#ifdef GYRE_INTERNAL_TSAN
-  return ::recv(fd, into, size, flags);
-#else
-  return ::syscall(SYS_recvfrom, fd, into, size, flags, nullptr, nullptr);
-#endif
+  return CallKernel(SYS_recvfrom, fd, into, size, flags);
 }
-ssize_t Send(int fd, const void* from, size_t size, int flags) {
-#ifdef GYRE_INTERNAL_TSAN
-  return ::send(fd, from, size, flags);
-#else
-  return ::syscall(SYS_sendto, fd, from, size, flags, nullptr, 0);
+ssize_t Send(int fd, const void* from, size_t size, int flags) { return CallKernel(SYS_sendto, fd, from, size, flags); }
 #endif
-}
 
 constexpr SysTable MakeRealSysTable() {
   return SysTable{
