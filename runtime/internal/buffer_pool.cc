@@ -30,18 +30,7 @@ BufferPool::~BufferPool() {
   while (BufferBlock* block = leased_.PopFront()) block->pool = nullptr;
 }
 
-BufferBlock* BufferPool::Lease(bool is_large) {
-  FreeList& list = is_large ? large_ : small_;
-  BufferBlock* block = list.blocks.back();
-  if (block == nullptr) [[unlikely]] return LeaseNew(is_large ? kLargeBytes : kSmallBytes);
-  leased_.MoveToBack(*block);
-  ++leased_count_;
-  --list.count;
-  Unpoison(block->data(), block->capacity);
-  return block;
-}
-
-[[gnu::noinline]] BufferBlock* BufferPool::LeaseNew(size_t capacity) {
+BufferBlock* BufferPool::LeaseNew(size_t capacity) {
   auto* block = new (RawAllocate(sizeof(BufferBlock) + capacity, 64)) BufferBlock(this, capacity);
   leased_.PushBack(*block);
   ++leased_count_;

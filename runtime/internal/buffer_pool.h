@@ -12,6 +12,7 @@
 #include <cstddef>
 
 #include "gyre/runtime/internal/intrusive_list.h"
+#include "gyre/runtime/internal/poison.h"
 
 namespace gyre::internal {
 
@@ -38,7 +39,16 @@ class BufferPool {
   BufferPool(const BufferPool&) = delete;
   BufferPool& operator=(const BufferPool&) = delete;
 
-  BufferBlock* Lease(bool is_large);
+  BufferBlock* Lease(bool is_large) {
+    FreeList& list = is_large ? large_ : small_;
+    BufferBlock* block = list.blocks.back();
+    if (block == nullptr) [[unlikely]] return LeaseNew(is_large ? kLargeBytes : kSmallBytes);
+    leased_.MoveToBack(*block);
+    ++leased_count_;
+    --list.count;
+    Unpoison(block->data(), block->capacity);
+    return block;
+  }
   static void Free(BufferBlock* block) noexcept;
 
   size_t leased() const { return leased_count_; }
