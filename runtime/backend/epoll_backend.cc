@@ -161,6 +161,29 @@ size_t EpollBackend::DetachAll() {
 
 // --- events
 
+inline void EpollBackend::Deliver(const epoll_event& event) {
+  const uint64_t tag = event.data.u64;
+  if (tag == kWakeTag) [[unlikely]] {
+    counters().wakes.Add(1);
+    return;
+  }
+  const auto index = static_cast<uint32_t>(tag);
+  Block* const block = index < blocks_.size() ? blocks_[index] : nullptr;
+  if (block == nullptr || block->tag() != tag) [[unlikely]] {
+    counters().stale_events.Add(1);
+    return;
+  }
+  if (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) [[unlikely]] block->short_reads_tell_nothing = true;
+  if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
+    block->may_read = true;
+    if (block->reader != nullptr) block->reader->QueueForPerform();
+  }
+  if (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
+    block->may_write = true;
+    if (block->writer != nullptr) [[unlikely]] block->writer->QueueForPerform();
+  }
+}
+
 void EpollBackend::Turn(TimePoint until) {
   const int count = WaitForEvents(until);
   counters().events.Add(static_cast<uint64_t>(count));
@@ -194,29 +217,6 @@ int EpollBackend::WaitForEvents(TimePoint until) {
 int EpollBackend::WaitMilliseconds(int64_t wait_ns) {
   if (wait_ns < 0) return -1;
   return static_cast<int>(std::min<int64_t>(wait_ns / 1'000'000 + (wait_ns % 1'000'000 != 0), INT_MAX));
-}
-
-void EpollBackend::Deliver(const epoll_event& event) {
-  const uint64_t tag = event.data.u64;
-  if (tag == kWakeTag) {
-    counters().wakes.Add(1);
-    return;
-  }
-  const auto index = static_cast<uint32_t>(tag);
-  Block* const block = index < blocks_.size() ? blocks_[index] : nullptr;
-  if (block == nullptr || block->tag() != tag) {
-    counters().stale_events.Add(1);
-    return;
-  }
-  if (event.events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR | EPOLLPRI)) [[unlikely]] block->short_reads_tell_nothing = true;
-  if (event.events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR)) {
-    block->may_read = true;
-    if (block->reader != nullptr) block->reader->QueueForPerform();
-  }
-  if (event.events & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-    block->may_write = true;
-    if (block->writer != nullptr) block->writer->QueueForPerform();
-  }
 }
 
 void EpollBackend::Wake() noexcept {

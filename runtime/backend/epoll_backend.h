@@ -76,7 +76,7 @@ class EpollBackend final : public Backend {
   void FreeBlock(Block& block);
   void CloseFd(int fd, bool reset);
 
-  // --- operations. True: finished, the result is in the op.
+  // --- operations. True: finished, the result is in the op. False: it waits. A reader is tried only if may_read.
   bool Try(Op& op, Block& block);
   bool TryAccept(Op& op, Block& block);
   bool TryConnect(Op& op, Block& block);
@@ -86,18 +86,18 @@ class EpollBackend final : public Backend {
   bool TrySend(Op& op, Block& block);
   int64_t Receive(Block& block, void* into, size_t size);
   inline ssize_t SendFirst(const Op& op, const Block& block, size_t* asked);
+  bool SentSome(Op& op, Block& block, ssize_t result, size_t asked);
   ssize_t SendSeveral(const Op& op, const Block& block, size_t* asked);
   bool Wait(Op& op, Block& block);
   bool RegisterAndWait(Op& op, Block& block);
   int Register(Block& block);
   bool Fail(Op& op, Block& block, int error);
-  static void QueueIfReady(Op& op, const Block& block);
   static void EndWaiting(Op*& slot);
 
   // --- events
   int WaitForEvents(TimePoint until);
   int WaitMilliseconds(int64_t wait_ns);
-  void Deliver(const epoll_event& event);
+  inline void Deliver(const epoll_event& event);
 
   const int epoll_fd_;
   const int wake_fd_;

@@ -59,21 +59,23 @@ bool Advance(Op& op, size_t sent) {
 
 }  // namespace
 
+// After a system call the processor has to fetch each line of code anew, and guesses few indirect jumps right. So the
+// ways from here through a call and to Wait are plain jumps, and what a server does most (wait, receive, send) comes
+// first.
 bool EpollBackend::Submit(Op& op) {
   Block& block = static_cast<Block&>(*op.descriptor());
-  const bool has_nothing_to_read = op.is_reader() && !block.may_read;
-  if (!has_nothing_to_read && Try(op, block)) return true;
-  return Wait(op, block);
+  if (op.is_reader() && !block.may_read) return Wait(op, block);
+  if (op.opcode() == Opcode::kSend) return TrySend(op, block);
+  return Try(op, block);
 }
 
 bool EpollBackend::Perform(Op& op) {
   Block& block = static_cast<Block&>(*op.descriptor());
-  if (!(op.opcode() == Opcode::kConnect ? FinishConnect(op, block) : Try(op, block))) {
-    QueueIfReady(op, block);
-    return false;
-  }
-  (op.is_reader() ? block.reader : block.writer) = nullptr;
-  return true;
+  (op.is_reader() ? block.reader : block.writer) = nullptr;  // until it waits again
+  if (op.is_reader() && !block.may_read) return Wait(op, block);
+  if (op.opcode() == Opcode::kReceiveBuffer) return TryReceiveBuffer(op, block);
+  if (op.opcode() == Opcode::kConnect) return FinishConnect(op, block);
+  return Try(op, block);
 }
 
 void EpollBackend::Cancel(Op& op) {
@@ -83,8 +85,7 @@ void EpollBackend::Cancel(Op& op) {
   op.CompleteCancelled();
 }
 
-// Nothing but jumps: what is inlined here makes the others pay for the registers that it saves.
-bool EpollBackend::Try(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::Try(Op& op, Block& block) {
   switch (op.opcode()) {
     case Opcode::kAccept:
       return TryAccept(op, block);
@@ -107,10 +108,12 @@ bool EpollBackend::Fail(Op& op, Block& block, int error) {
   return true;
 }
 
+// Returns false, or true if it can't wait.
 bool EpollBackend::Wait(Op& op, Block& block) {
   if (!block.is_registered) [[unlikely]] return RegisterAndWait(op, block);
   (op.is_reader() ? block.reader : block.writer) = &op;
-  QueueIfReady(op, block);
+  // An accept that met only dead connections has not found its queue empty: there may be no further edge.
+  if (op.opcode() == Opcode::kAccept && block.may_read) [[unlikely]] op.QueueForPerform();
   return false;
 }
 
@@ -127,12 +130,7 @@ int EpollBackend::Register(Block& block) {
   return result;
 }
 
-// An accept that met only dead connections has not found its queue empty: there may be no further edge.
-void EpollBackend::QueueIfReady(Op& op, const Block& block) {
-  if (op.opcode() == Opcode::kAccept && block.may_read) op.QueueForPerform();
-}
-
-bool EpollBackend::TryAccept(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::TryAccept(Op& op, Block& block) {
   for (int tries = 0; block.may_read && tries < kAcceptTriesMax; ++tries) {
     const int fd = CallForResult(&SysTable::accept4, block.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd >= 0) {
@@ -148,7 +146,7 @@ bool EpollBackend::TryAccept(Op& op, Block& block) {
       return Fail(op, block, -fd);
     }
   }
-  return false;
+  return Wait(op, block);
 }
 
 [[gnu::noinline]] bool EpollBackend::TryConnect(Op& op, Block& block) {
@@ -159,7 +157,7 @@ bool EpollBackend::TryAccept(Op& op, Block& block) {
     case -EINTR:  // goes on by itself; calling again would say EALREADY
     case -EALREADY:
       block.may_write = false;
-      return false;
+      return Wait(op, block);
     case -EISCONN:
       op.result = 0;
       return true;
@@ -170,7 +168,7 @@ bool EpollBackend::TryAccept(Op& op, Block& block) {
 }
 
 [[gnu::noinline]] bool EpollBackend::FinishConnect(Op& op, Block& block) {
-  if (!block.may_write) return false;
+  if (!block.may_write) return Wait(op, block);
   int error = 0;
   const int result = GetOption(block, SOL_SOCKET, SO_ERROR, &error);
   op.result = result < 0 ? result : -error;
@@ -193,17 +191,15 @@ int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
 }
 
 [[gnu::noinline]] bool EpollBackend::TryReceive(Op& op, Block& block) {
-  if (!block.may_read) return false;
   const size_t size = std::min(op.vectors->iov_len, kTransferMax);
   const int64_t received = Receive(block, op.vectors->iov_base, size);
-  if (received == -EAGAIN) return false;
+  if (received == -EAGAIN) return Wait(op, block);
   op.result = static_cast<int32_t>(received);
   return true;
 }
 
 // The buffer is leased for the call alone: a connection that waits holds none.
-bool EpollBackend::TryReceiveBuffer(Op& op, Block& block) {
-  if (!block.may_read) return false;
+[[gnu::noinline]] bool EpollBackend::TryReceiveBuffer(Op& op, Block& block) {
   internal::BufferBlock* buffer;
   try {
     buffer = loop().buffer_pool().Lease(block.wants_large);
@@ -211,9 +207,9 @@ bool EpollBackend::TryReceiveBuffer(Op& op, Block& block) {
     return Fail(op, block, ENOMEM);
   }
   const int64_t received = Receive(block, buffer->data(), buffer->capacity);
-  if (received <= 0) {
+  if (received <= 0) [[unlikely]] {
     internal::BufferPool::Free(buffer);
-    if (received == -EAGAIN) return false;
+    if (received == -EAGAIN) return Wait(op, block);
     op.result = static_cast<int32_t>(received);
     return true;
   }
@@ -230,20 +226,32 @@ inline ssize_t EpollBackend::SendFirst(const Op& op, const Block& block, size_t*
 }
 
 // While a send waits, a positive result says that a part of it has left.
-bool EpollBackend::TrySend(Op& op, Block& block) {
+[[gnu::noinline]] bool EpollBackend::TrySend(Op& op, Block& block) {
   if (block.is_send_broken) [[unlikely]] return Fail(op, block, EPIPE);
-  for (size_t sent = 0; Advance(op, sent);) {
-    if (!block.may_write) return false;
+  while (Advance(op, 0)) {
+    if (!block.may_write) return Wait(op, block);
     size_t asked = 0;
-    const ssize_t result = op.vector_count == 1 ? SendFirst(op, block, &asked) : SendSeveral(op, block, &asked);
-    const int error = result < 0 ? errno : 0;
-    sent = result > 0 ? static_cast<size_t>(result) : 0;
-    if (error == EINTR) continue;
-    if (error != 0 && error != EAGAIN) return Fail(op, block, error);
-    if (sent < asked) block.may_write = false;
-    if (sent > 0) op.result = 1;
+    const ssize_t sent = op.vector_count == 1 ? SendFirst(op, block, &asked) : SendSeveral(op, block, &asked);
+    const bool is_whole = op.vector_count == 1 && static_cast<size_t>(sent) == op.vectors->iov_len;
+    if (is_whole) [[likely]] {
+      Advance(op, static_cast<size_t>(sent));
+      break;
+    }
+    if (!SentSome(op, block, sent, asked)) return true;
   }
   op.result = 0;
+  return true;
+}
+
+// Takes in what the call said. False: it failed, and the result is in the op.
+[[gnu::noinline]] bool EpollBackend::SentSome(Op& op, Block& block, ssize_t result, size_t asked) {
+  const int error = result < 0 ? errno : 0;
+  if (error == EINTR) return true;
+  if (error != 0 && error != EAGAIN) return !Fail(op, block, error);
+  const size_t sent = error == 0 ? static_cast<size_t>(result) : 0;
+  if (sent < asked) block.may_write = false;
+  if (sent > 0) op.result = 1;
+  Advance(op, sent);
   return true;
 }
 
