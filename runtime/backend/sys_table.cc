@@ -27,17 +27,17 @@ int PeerName(int fd, sockaddr* address, socklen_t* length) { return ::getpeernam
 
 // The two calls of every message go past glibc: in a process with threads its wrappers make each call a cancellation
 // point, at two atomic exchanges a call, and syscall() is code in another page, which the processor has to fetch anew
-// after each system call. A loop's thread must not be cancelled with pthread_cancel anyway. The thread sanitizer has to
-// see the wrappers.
-#if defined(__SANITIZE_THREAD__)
-#define GYRE_INTERNAL_TSAN 1
+// after each system call. A loop's thread must not be cancelled with pthread_cancel anyway. The sanitizers have to see
+// the wrappers.
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define GYRE_INTERNAL_SANITIZED 1
 #elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define GYRE_INTERNAL_TSAN 1
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define GYRE_INTERNAL_SANITIZED 1
 #endif
 #endif
 
-#ifdef GYRE_INTERNAL_TSAN
+#ifdef GYRE_INTERNAL_SANITIZED
 ssize_t Receive(int fd, void* into, size_t size, int flags) { return ::recv(fd, into, size, flags); }
 ssize_t Send(int fd, const void* from, size_t size, int flags) { return ::send(fd, from, size, flags); }
 #else
