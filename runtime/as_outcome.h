@@ -21,6 +21,9 @@
 namespace gyre {
 namespace internal {
 
+// Logs a task that goes on observing its stop without ending, once it has done so 1000 times. [D28]
+void CountObservedStop(PromiseBase& observer) noexcept;
+
 template <class T>
 class [[nodiscard]] OutcomeAwaiter final : private Boundary {
  public:
@@ -49,6 +52,7 @@ class [[nodiscard]] OutcomeAwaiter final : private Boundary {
   std::coroutine_handle<> OnDone(PromiseBase&) noexcept override { return TransferBack(*parent_); }
   void OnStopped() noexcept override {
     frame_ = nullptr;
+    CountObservedStop(*parent_);
     parent_->scope()->loop()->PushReady(*this);
   }
   void Run() override { Resume(*parent_); }

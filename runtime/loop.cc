@@ -109,6 +109,7 @@ void Loop::RunUntil(const bool& is_done) {
   internal::tls_loop = &core_;
   internal::tls_pool = internal::HasAllocationHook() ? nullptr : &core_.pool;
   is_running_ = true;
+  scheduling_rng_ = backend_.scheduling_rng();
   poll_ticks_ = check_ticks_ = ReadTicks();
   while (!is_done) Turn(is_done);
   End();
@@ -144,7 +145,7 @@ void Loop::TakeInbox() {
 void Loop::RunReady(const bool& is_done) {
   internal::ReadyQueue batch;
   batch.Append(core_.ready);
-  if (internal::Rng* rng = backend_.scheduling_rng(); rng != nullptr) [[unlikely]] Shuffle(batch, *rng);
+  if (scheduling_rng_ != nullptr) [[unlikely]] Shuffle(batch, *scheduling_rng_);
   int32_t in_a_row = 0;
   for (int left = kTasksPerTurnMax; left > 0; --left) {
     internal::Runnable* node;
@@ -181,7 +182,8 @@ bool Loop::BatchTimeIsUp() {
     check_interval_ *= 2;
   }
   until_check_ = check_interval_;
-  return ticks - poll_ticks_ > kBatchTicks;
+  is_poll_due_ = ticks - poll_ticks_ > kBatchTicks;
+  return is_poll_due_;
 }
 
 // Tasks change places at random; callbacks keep their order among themselves, as promised.
@@ -200,7 +202,9 @@ void Loop::Shuffle(internal::ReadyQueue& batch, internal::Rng& rng) {
 void Loop::FireTimers() {
   if (timers_.empty()) return;
   internal::tls_budget = internal::kTransferBudget;
-  timers_.CollectDue(Now());
+  // The counter that BatchTimeIsUp has read says whether the clock can have moved on.
+  if (is_simulated_ || check_ticks_ - clock_ticks_ >= kClockTicks) RefreshClock();
+  timers_.CollectDue(now_);
   while (internal::TimerNode* timer = timers_.PopDue()) {
     static_cast<internal::TimerEvent*>(timer)->OnTimer();
     while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
@@ -209,9 +213,9 @@ void Loop::FireTimers() {
 
 void Loop::PollOrSleep() {
   if (!core_.ready.empty() || core_.run_next != nullptr) {
-    const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
-    if (!is_simulated_ && ticks - poll_ticks_ <= kBatchTicks) return;
-    poll_ticks_ = ticks;
+    if (!is_poll_due_ && !is_simulated_) return;
+    is_poll_due_ = false;
+    poll_ticks_ = is_simulated_ ? 0 : ReadTicks();
     backend_.Turn(TimePoint());
     return;
   }
@@ -219,6 +223,7 @@ void Loop::PollOrSleep() {
   is_asleep_ = true;
   backend_.Turn(timers_.NextExpiry().value_or(kNever));
   poll_ticks_ = check_ticks_ = ReadTicks();
+  is_poll_due_ = false;
   clock_ticks_ = 0;  // time has passed: read the clock afresh
 }
 

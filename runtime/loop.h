@@ -195,6 +195,8 @@ class Loop {
   uint64_t clock_ticks_ = 0;  // the processor's counter when now_ was read
   uint64_t poll_ticks_ = 0;   // ... and when the backend was last asked
   uint64_t check_ticks_ = 0;  // ... and when BatchTimeIsUp last looked
+  bool is_poll_due_ = false;  // it is time to ask it again, though tasks are ready
+  internal::Rng* scheduling_rng_ = nullptr;
   int check_interval_ = 1;    // tasks between looks
   int until_check_ = 1;
   std::shared_ptr<UnhandledErrorHook> unhandled_error_hook_;

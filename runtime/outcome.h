@@ -116,13 +116,17 @@ class [[nodiscard]] Outcome {
   explicit Outcome(std::in_place_t, Args&&... args) : value_(std::forward<Args>(args)...), state_(State::kValue) {}
 
   void Destroy() noexcept {
-    switch (state_) {
-      case State::kStopped:
-        return std::destroy_at(&reason_);
-      case State::kValue:
-        return std::destroy_at(&value_);
-      case State::kException:
-        return std::destroy_at(&exception_);
+    if (state_ == State::kValue) [[likely]] {
+      std::destroy_at(&value_);
+    } else {
+      DestroyRare();
+    }
+  }
+  [[gnu::noinline]] void DestroyRare() noexcept {
+    if (state_ == State::kStopped) {
+      std::destroy_at(&reason_);
+    } else {
+      std::destroy_at(&exception_);
     }
   }
   // To a stopped outcome without a reason: what it also is while a value is being made, in case that throws.

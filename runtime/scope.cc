@@ -25,17 +25,16 @@ void Scope::LaunchWithCare(internal::TaskCore& task) {
 
 void Scope::OnTaskDone(internal::TaskCore& child, bool failed) noexcept {
   if (child.was_stopped() && !child.StoppedHere()) was_child_stopped_ = true;
-  if (failed) {
-    std::exception_ptr failure = child.Failure();
-    if (on_error_ != nullptr) {
-      const Outcome<> outcome = Outcome<>::FromException(std::move(failure));
-      internal::InvokeGuarded(loop()->loop, [&] { (*on_error_)(child.info(), outcome); });
-    } else {
-      RecordFailure(child.info(), std::move(failure));
-    }
-  }
+  if (failed) [[unlikely]] OnChildFailed(child);
   --live_children_;
-  JoinIfDone();
+  if (live_children_ == 0) JoinIfDone();
+}
+
+void Scope::OnChildFailed(internal::TaskCore& child) noexcept {
+  std::exception_ptr failure = child.Failure();
+  if (on_error_ == nullptr) return RecordFailure(child.info(), std::move(failure));
+  const Outcome<> outcome = Outcome<>::FromException(std::move(failure));
+  internal::InvokeGuarded(loop()->loop, [&] { (*on_error_)(child.info(), outcome); });
 }
 
 void Scope::OnBodyDone(std::exception_ptr failure) {

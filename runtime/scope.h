@@ -146,6 +146,7 @@ class Scope final : private internal::TaskOwner {
   }
 
   void OnTaskDone(internal::TaskCore& child, bool failed) noexcept override;
+  void OnChildFailed(internal::TaskCore& child) noexcept;
   void OnBodyDone(std::exception_ptr failure);
   void RecordFailure(const TaskInfo& who, std::exception_ptr failure);
   void JoinIfDone();
@@ -196,7 +197,7 @@ class SpawnedTask final : public TaskBlock<SpawnedTask<T>, T> {
 
  private:
   friend class TaskBlock<SpawnedTask, T>;
-  PromiseBase* Begin() override { return TaskAccess::Release(task_); }
+  PromiseBase* Begin() { return TaskAccess::Release(task_); }
   void DestroyCallable() noexcept { static_cast<void>(Task<T>(std::move(task_))); }
 
   Task<T> task_;
@@ -221,7 +222,7 @@ class SpawnedCall final : public TaskBlock<SpawnedCall<F, Args...>, SpawnResult<
     [[no_unique_address]] std::tuple<Args...> arguments;
   };
 
-  PromiseBase* Begin() override {
+  PromiseBase* Begin() {
     auto task = std::apply(
         [this](Args&... arguments) { return std::invoke(call_.callable, std::move(arguments)...); }, call_.arguments);
     return TaskAccess::Release(task);

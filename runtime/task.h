@@ -14,6 +14,9 @@
 // Cost:          one recycled frame; starting and finishing are symmetric transfers (no queue), and after
 //                internal::kTransferBudget of them in a row the coroutine goes once through the ready queue.
 //
+// Dropping a Task is a compiler warning where the compiler sees it ([[nodiscard]]). With GYRE_DEBUG_CHECKS, one that is
+// destroyed without having been awaited or spawned is logged, with its coroutine's name and where that is defined.
+//
 // T may be void, a value (also move-only, or without a default constructor) or a reference. A value whose alignment is
 // above 16 does not compile: return a std::unique_ptr to it.
 #ifndef GYRE_RUNTIME_TASK_H_
@@ -23,6 +26,7 @@
 #include <coroutine>
 #include <exception>
 #include <memory>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -78,7 +82,11 @@ class GYRE_INTERNAL_CORO_ELIDABLE [[nodiscard("a Task does nothing until it is a
   explicit Task(promise_type& promise) noexcept : promise_(&promise) {}
 
   void Reset() noexcept {
-    if (promise_ != nullptr) std::exchange(promise_, nullptr)->handle().destroy();
+    if (promise_ == nullptr) return;
+#ifdef GYRE_DEBUG_CHECKS
+    internal::ReportNeverAwaited(*promise_);
+#endif
+    std::exchange(promise_, nullptr)->handle().destroy();
   }
 
   promise_type* promise_;  // null once awaited or moved from
@@ -180,9 +188,14 @@ class ResultPromise : public PromiseBase {
   };
 };
 
+// The default argument is where the coroutine is defined: it is evaluated there, when the promise is made.
 template <class T>
 class Promise final : public ResultPromise<T> {
  public:
+#ifdef GYRE_DEBUG_CHECKS
+  explicit Promise(std::source_location defined = std::source_location::current()) noexcept { this->SetPlace(defined); }
+#endif
+
   template <class U = T>
     requires std::convertible_to<U&&, T>
   void return_value(U&& value) {
@@ -198,6 +211,10 @@ class Promise final : public ResultPromise<T> {
 template <>
 class Promise<void> final : public ResultPromise<void> {
  public:
+#ifdef GYRE_DEBUG_CHECKS
+  explicit Promise(std::source_location defined = std::source_location::current()) noexcept { SetPlace(defined); }
+#endif
+
   void return_void() noexcept { Emplace(); }
 };
 

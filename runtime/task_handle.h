@@ -26,7 +26,8 @@ namespace internal {
 template <class T>
 class [[nodiscard]] JoinLeaf final : public JoinLeafBase {
  public:
-  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) { task_.Ref(); }
+  // Takes the caller's reference over.
+  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) {}
   ~JoinLeaf() { task_.Unref(); }
 
   template <class P>
@@ -47,7 +48,7 @@ class [[nodiscard]] JoinOperation {
   ~JoinOperation() {
     if (task_ != nullptr) task_->Unref();
   }
-  auto operator co_await() && { return JoinLeaf<T>(*task_); }
+  auto operator co_await() && { return JoinLeaf<T>(*std::exchange(task_, nullptr)); }
 
  private:
   TaskState<T>* task_;  // counted

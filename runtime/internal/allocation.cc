@@ -16,9 +16,8 @@ bool HasAllocationHook() { return g_hook != nullptr; }
 
 void* RawAllocate(size_t bytes, size_t alignment) {
   if (g_hook != nullptr && !g_hook(bytes)) throw std::bad_alloc();
-  const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
-  void* address = std::aligned_alloc(alignment, rounded);
-  if (address == nullptr) throw std::bad_alloc();
+  void* address = nullptr;
+  if (posix_memalign(&address, alignment, bytes) != 0) throw std::bad_alloc();
   return address;
 }
 

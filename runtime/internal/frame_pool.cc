@@ -48,8 +48,8 @@ size_t FramePool::CountBlocksOut() const {
 void* FramePool::AllocateSlow(size_t granules) {
   const size_t bytes = granules * kGranuleBytes;
   if (static_cast<size_t>(bump_end_ - bump_) < bytes) {
-    // What is left of the old slab (at most 4 KiB of 64) stays unused.
-    auto* slab = static_cast<Slab*>(RawAllocate(kSlabBytes, kSlabBytes));
+    // What is left of the old slab (at most 4 KiB of 32) stays unused.
+    auto* slab = static_cast<Slab*>(RawAllocate(kSlabBytes, kSlabAlignment));
     slab->owner = this;
     slab->next = slabs_;
     slabs_ = slab;
@@ -65,7 +65,7 @@ void* FramePool::AllocateSlow(size_t granules) {
 
 // A block with a slab's header before it, and nothing behind.
 void* FramePool::AllocateAlone(size_t size, FramePool* owner) {
-  void* address = RawAllocate(kHeaderBytes + size, kSlabBytes);
+  void* address = RawAllocate(kHeaderBytes + size, kSlabAlignment);
   auto* slab = static_cast<Slab*>(address);
   slab->owner = owner;
   return static_cast<char*>(address) + kHeaderBytes;

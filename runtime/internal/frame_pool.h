@@ -4,7 +4,7 @@
 // Lifetime:      outlives every block it gave; destroying a pool that still has blocks out is a check failure.
 // Errors:        std::bad_alloc when the system has no memory.
 // Units:         sizes in bytes. Size classes of 64 B up to 4 KiB; larger blocks come from the system one by one.
-// Cost:          a pop and a push on a free list; a slab of 64 KiB is carved when a list is empty, and kept until
+// Cost:          a pop and a push on a free list; a slab of 32 KiB is carved when a list is empty, and kept until
 //                the loop ends. A block has no header of its own.
 //
 // Blocks are 64-byte aligned: neither compiler honours an over-aligned local in a coroutine frame by itself. Slabs are
@@ -68,12 +68,14 @@ class FramePool {
   };
 
   static constexpr size_t kClasses = kPooledBytesMax / kGranuleBytes;
-  static constexpr size_t kSlabBytes = 64 * 1024;
+  static constexpr size_t kSlabAlignment = 32 * 1024;
+  // A little less, so that the allocator's own header fits between two slabs that follow one another.
+  static constexpr size_t kSlabBytes = kSlabAlignment - 64;
   static constexpr size_t kHeaderBytes = kGranuleBytes;
 
   static constexpr size_t Granules(size_t size) { return (size + kGranuleBytes - 1) / kGranuleBytes; }
   static Slab* SlabOf(void* address) {
-    return reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(address) & ~uintptr_t{kSlabBytes - 1});
+    return reinterpret_cast<Slab*>(reinterpret_cast<uintptr_t>(address) & ~uintptr_t{kSlabAlignment - 1});
   }
 
   void Recycle(void* address, size_t granules) {

@@ -1,6 +1,9 @@
 #include "gyre/runtime/internal/promise.h"
 
 #include <new>
+#include <string>
+
+#include "gyre/runtime/log.h"
 
 namespace gyre::internal {
 namespace {
@@ -60,6 +63,15 @@ void UnwindStopped(PromiseBase& innermost) noexcept {
     PromiseBase& parent = frame->parent();
     frame->handle().destroy();
     frame = &parent;
+  }
+}
+
+void ReportNeverAwaited(const PromiseBase& frame) noexcept {
+  try {
+    const std::source_location defined = frame.place().where();
+    Log("gyre: a Task was destroyed without having been awaited or spawned: " + std::string(defined.function_name()) +
+        " (" + defined.file_name() + ":" + std::to_string(defined.line()) + ")");
+  } catch (const std::bad_alloc&) {
   }
 }
 

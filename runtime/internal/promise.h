@@ -104,6 +104,9 @@ void Requeue(PromiseBase& frame) noexcept;
 // Destroys the frames from `innermost` up to its boundary, then tells the boundary.
 void UnwindStopped(PromiseBase& innermost) noexcept;
 
+// Logs that an unstarted frame is about to be destroyed unseen.
+void ReportNeverAwaited(const PromiseBase& frame) noexcept;
+
 // Destroys one frame whose locals are still alive, with IsUnwinding() true.
 void DestroyUnwinding(PromiseBase& frame) noexcept;
 
@@ -133,7 +136,7 @@ class PromiseBase {
     place_ = AwaitPlace(where);
     return std::forward<A>(awaitable);
   }
-  // Where the frame awaits, or awaited last.
+  // Where the frame awaits, or awaited last; before that, with GYRE_DEBUG_CHECKS, where its coroutine is defined.
   AwaitPlace place() const { return place_; }
 
   static void* operator new(size_t size) {
@@ -178,6 +181,7 @@ class PromiseBase {
 
  protected:
   void SetState(FrameState state) { state_ = state; }
+  void SetPlace(std::source_location where) { place_ = AwaitPlace(where); }
 
 #ifdef GYRE_INTERNAL_GCC12
   // gcc 12 can place the promise 8 bytes off (PR 106188): everything after that jumps to garbage. Caught here instead.

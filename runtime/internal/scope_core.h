@@ -66,6 +66,7 @@ struct ScopeExtras {
   ContextRef context;                  // values set in this strand, on top of what it inherited
   std::stop_source source{std::nostopstate};
   StopLinkEnd stop_link;
+  uint32_t stops_observed = 0;         // by AsOutcome, while this node was stopped
   StopListener* listener = nullptr;    // of a shielded node
   TimePoint deadline = kNever;         // of a node with a timer
 };
@@ -91,9 +92,7 @@ class ScopeCore {
     LinkBelow(parent);
   }
   ~ScopeCore() {
-    GYRE_CHECK(below_ == 0, "a scope was destroyed while work in it was still suspended");
-    if (parent_ != nullptr) Unlink();
-    if (extras_ != nullptr) [[unlikely]] DropExtras();
+    if ((below_ | reinterpret_cast<uintptr_t>(parent_) | reinterpret_cast<uintptr_t>(extras_)) != 0) LeaveTree();
   }
   ScopeCore(const ScopeCore&) = delete;
   ScopeCore& operator=(const ScopeCore&) = delete;
@@ -210,6 +209,11 @@ class ScopeCore {
   ScopeCore* NextInSubtree(ScopeCore* scope, Enter enter);
   void PassStopDown() noexcept;
   void DropExtras() noexcept;
+  void LeaveTree() noexcept {
+    GYRE_CHECK(below_ == 0, "a scope was destroyed while work in it was still suspended");
+    if (parent_ != nullptr) Unlink();
+    if (extras_ != nullptr) [[unlikely]] DropExtras();
+  }
   void StoreReason(StopReason&& reason) noexcept;
 
   ScopeCore* next_ = nullptr;  // among the children of parent_

@@ -13,46 +13,19 @@ void TaskCore::Launch(TaskOwner& owner, ContextRef context) {
 
 void TaskCore::Refuse() noexcept {
   SetStopped(SharedStopReason());
-  phase_ = Phase::kDone;
-  Finish();
+  DropCallable();
+  phase_ = Phase::kDoneStopped;
   Unref();
 }
 
-void TaskCore::Run() {
-  if (phase_ == Phase::kQueued) {
-    StartCoroutine();
-  } else {
-    Settle();
-  }
-}
-
-void TaskCore::StartCoroutine() {
-  PromiseBase* frame;
-  loop()->current = this;
-  try {
-    frame = Begin();
-  } catch (...) {
-    SetException(std::current_exception());
-    Settle();
-    return;
-  }
-  phase_ = Phase::kStarting;
-  frame->Start(*this, *this);
-  frame->handle().resume();
-  if (phase_ == Phase::kFinished) return Settle();
-  phase_ = Phase::kRunning;
-}
-
 void TaskCore::OnStopped() noexcept {
-  was_stopped_ = true;
   SetStopped(reason());
-  EnterFinished();
+  loop()->PushReap(*this);
 }
 
-void TaskCore::Settle() {
+void TaskCore::Settle(bool failed) noexcept {
   loop()->current = nullptr;
-  const bool failed = Finish();
-  phase_ = Phase::kDone;
+  phase_ = phase_ == Phase::kStopped ? Phase::kDoneStopped : Phase::kDone;
   TaskOwner& the_owner = owner();
   Detach();
   the_owner.OnTaskDone(*this, failed);

@@ -76,23 +76,25 @@ class JoinLeafBase : public Leaf, public RingHook<JoinLeafBase> {
 
 class TaskCore : public Boundary, public ScopeCore {
  public:
-  bool done() const { return phase_ == Phase::kDone; }
+  bool done() const { return phase_ >= Phase::kDone; }
   uint64_t id() const { return id_; }
-  std::string_view name() const { return has_name_ ? std::string_view(NameText()) : std::string_view(); }
+  std::string_view name() const { return has_name() ? std::string_view(NameText()) : std::string_view(); }
   TaskInfo info() const { return TaskInfo(name(), id_); }
 
   void RequestStop(StopReason&& reason) {
-    if (phase_ == Phase::kDone) return;
+    if (done()) return;
     GYRE_CHECK(tls_loop == loop(), "a TaskHandle was used on another thread than its loop's");
     ScopeCore::RequestStop(std::move(reason));
   }
   IntrusiveRing<JoinLeafBase>& joiners() { return joiners_; }
 
-  void Ref() { ++references_; }
+  void Ref() { references_ += kReference; }
   void Unref() {
-    if (--references_ == 0) Destroy();
+    references_ -= kReference;
+    if (references_ < kReference) Destroy();
   }
 
+  bool has_name() const { return (references_ & kHasName) != 0; }
   // Queues the task as a child of `owner`, with the values of `context`.
   void Launch(TaskOwner& owner, ContextRef context);
   void Launch(TaskOwner& owner) noexcept {
@@ -105,7 +107,7 @@ class TaskCore : public Boundary, public ScopeCore {
   void Refuse() noexcept;
   // The owner; until the task is done.
   TaskOwner& owner() const { return static_cast<TaskOwner&>(*parent()); }
-  bool was_stopped() const { return was_stopped_; }
+  bool was_stopped() const { return phase_ == Phase::kDoneStopped; }
 
   // What failed, after the task is done; a bad status as a StatusFailure.
   virtual std::exception_ptr Failure() const = 0;
@@ -117,42 +119,43 @@ class TaskCore : public Boundary, public ScopeCore {
     kStarting,  // its first resumption: left by OnDone, or when that comes back
     kRunning,   // left by OnDone, OnStopped
     kFinished,  // in the reap queue, or seen by who started it; left by Settle
+    kThrown,    // ended before there was a coroutine, with its outcome; left by Settle
+    kStopped,   // as kFinished, with its outcome
     kDone,
+    kDoneStopped,
   };
 
   TaskCore() : ScopeCore(Kind::kTask) {}
   ~TaskCore() = default;
 
-  // Makes the coroutine (may throw what the callable throws).
-  virtual PromiseBase* Begin() = 0;
   // The outcome, after the task has been stopped, or its callable has thrown.
   virtual void SetStopped(SharedStopReason reason) noexcept = 0;
-  virtual void SetException(std::exception_ptr exception) noexcept = 0;
-  // Moves the result of the finished frame, if there is one, into the outcome and destroys the frame, then the callable.
-  // True if the outcome is an exception or a bad status.
-  virtual bool Finish() noexcept = 0;
+  // Of one that is never started.
+  virtual void DropCallable() noexcept = 0;
   virtual void Destroy() noexcept = 0;
-  // Behind the object, if has_name_.
+  // Behind the object, if has_name().
   virtual const char* NameText() const = 0;
 
+  // The end of Run: the outcome is in place. Tells the owner and the joiners, and lets the owner's reference go.
+  void Settle(bool failed) noexcept;
+
+  void SetHasName() { references_ |= kHasName; }
   void EnterFinished() {
     if (phase_ != Phase::kStarting) loop()->PushReap(*this);
     phase_ = Phase::kFinished;
   }
+  bool has_outcome() const { return phase_ > Phase::kFinished; }
 
   // One byte, so that references_ fits behind it into what ScopeCore leaves.
-  Phase phase_ : 3 = Phase::kQueued;
-  bool was_stopped_ : 1 = false;
-  bool has_name_ : 1 = false;
-  bool has_outcome_ : 1 = false;
+  Phase phase_ = Phase::kQueued;
 
  private:
-  void Run() override;
   void OnStopped() noexcept override;
-  void StartCoroutine();
-  void Settle();
 
-  uint32_t references_ = 1;  // the owner's, until the task is done
+  static constexpr uint32_t kHasName = 1;
+  static constexpr uint32_t kReference = 2;
+
+  uint32_t references_ = kReference;  // the owner's, until the task is done; and kHasName
   uint64_t id_ = 0;
   IntrusiveRing<JoinLeafBase> joiners_;
 };
@@ -171,16 +174,19 @@ class TaskState : public TaskCore {
  protected:
   TaskState() {}
   ~TaskState() {
-    if (has_outcome_) std::destroy_at(&outcome_);
+    if (has_outcome()) [[likely]] std::destroy_at(&outcome_);  // else its constructor threw
   }
 
-  // For Finish: the first half of it.
+  // Moves the result of the finished frame, if there is one, into the outcome and destroys the frame.
   void TakeOutcome() noexcept {
-    if (has_outcome_) return;
-    ::new (static_cast<void*>(&outcome_)) Outcome<T>(TakeOutcomeAndDestroy(frame_));
-    has_outcome_ = true;
+    if (!has_outcome()) [[likely]] ::new (static_cast<void*>(&outcome_)) Outcome<T>(TakeOutcomeAndDestroy(frame_));
   }
+  // With an exception or a bad status.
   bool HasFailedOutcome() const { return HasFailed(outcome_); }
+  void SetException(std::exception_ptr exception) noexcept {
+    phase_ = Phase::kThrown;
+    std::construct_at(&outcome_, Outcome<T>::FromException(std::move(exception)));
+  }
 
  private:
   std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept final {
@@ -189,16 +195,12 @@ class TaskState : public TaskCore {
     return std::noop_coroutine();
   }
   void SetStopped(SharedStopReason reason) noexcept final {
-    has_outcome_ = true;
+    phase_ = Phase::kStopped;
     std::construct_at(&outcome_, Outcome<T>::FromStop(std::move(reason)));
-  }
-  void SetException(std::exception_ptr exception) noexcept final {
-    has_outcome_ = true;
-    std::construct_at(&outcome_, Outcome<T>::FromException(std::move(exception)));
   }
   union {
     Promise<T>* frame_;   // from its end until Finish
-    Outcome<T> outcome_;  // has_outcome_
+    Outcome<T> outcome_;  // from then on, or has_outcome()
   };
 };
 
@@ -219,8 +221,9 @@ State* MakeTaskState(std::string_view name, Args&&... args) {
   return state;
 }
 
-// Adds what needs the most derived class: its size, for the name behind it and for giving the block back, and its callable
-// (`void DestroyCallable() noexcept`, called once, when the task is done).
+// Adds what needs the most derived class: its size, for the name behind it and for giving the block back, and its callable:
+// `PromiseBase* Begin()` makes the coroutine, and may throw what the callable throws; `void DestroyCallable() noexcept` is
+// called once, when the task is done. All the steps of a task's life in one function: they are too short for calls.
 template <class Derived, class T>
 class TaskBlock : public TaskState<T> {
  public:
@@ -228,23 +231,46 @@ class TaskBlock : public TaskState<T> {
     char* text = const_cast<char*>(NameText());
     std::memcpy(text, name.data(), name.size());
     text[name.size()] = '\0';
-    this->has_name_ = true;
+    this->SetHasName();
   }
 
  protected:
-  bool Finish() noexcept final {
+  void Run() final {
+    if (this->phase_ == TaskCore::Phase::kQueued && !Start()) return;
     this->TakeOutcome();
-    static_cast<Derived*>(this)->DestroyCallable();
-    return this->HasFailedOutcome();
+    self().DestroyCallable();
+    this->Settle(this->HasFailedOutcome());
   }
+  void DropCallable() noexcept final { self().DestroyCallable(); }
   void Destroy() noexcept final {
-    auto* self = static_cast<Derived*>(this);
-    const size_t bytes = sizeof(Derived) + (this->has_name_ ? std::strlen(NameText()) + 1 : 0);
-    std::destroy_at(self);
-    FreeFrame(self, bytes);
+    Derived* block = &self();
+    const size_t bytes = sizeof(Derived) + (this->has_name() ? std::strlen(NameText()) + 1 : 0);
+    std::destroy_at(block);
+    FreeFrame(block, bytes);
   }
   const char* NameText() const final {
     return reinterpret_cast<const char*>(static_cast<const Derived*>(this)) + sizeof(Derived);
+  }
+
+ private:
+  Derived& self() { return *static_cast<Derived*>(this); }
+
+  // True if the task has ended already.
+  bool Start() {
+    PromiseBase* frame;
+    this->loop()->current = this;
+    try {
+      frame = self().Begin();
+    } catch (...) {
+      this->SetException(std::current_exception());
+      return true;
+    }
+    this->phase_ = TaskCore::Phase::kStarting;
+    frame->Start(*this, *this);
+    frame->handle().resume();
+    if (this->phase_ == TaskCore::Phase::kFinished) return true;
+    this->phase_ = TaskCore::Phase::kRunning;
+    return false;
   }
 };
 
