@@ -29,6 +29,14 @@ std::string UnhandledError::ToString() const {
   return text;
 }
 
+void internal::RethrowFailure(std::exception_ptr failure) {
+  try {
+    std::rethrow_exception(std::move(failure));
+  } catch (const StatusFailure& error) {
+    throw StatusError(error.status());
+  }
+}
+
 absl::Status internal::StatusFromException(const std::exception_ptr& exception) {
   if (exception == nullptr) return absl::OkStatus();
   try {

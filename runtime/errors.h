@@ -55,6 +55,10 @@ class StatusFailure final : public StatusError {
   using StatusError::StatusError;
 };
 
+// Throws what failed, where the result has no place for a status: what began as one becomes a StatusError like any other,
+// so that no join further out takes the exception for a status.
+[[noreturn]] void RethrowFailure(std::exception_ptr failure);
+
 // A StatusError's own status; kCancelled for Stopped; kUnknown with what() for any other exception.
 absl::Status StatusFromException(const std::exception_ptr& exception);
 

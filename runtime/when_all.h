@@ -53,7 +53,7 @@ class WhenAllGroup : public BranchGroup {
         if (outcome.stopped()) return absl::CancelledError("stopped because another operation failed");
         return outcome.status();  // an exception that came after the first failure, and the hook has it
       } else {
-        if (failure_ != nullptr) std::rethrow_exception(failure_);
+        if (failure_ != nullptr) RethrowFailure(failure_);
         throw Stopped("an operation of WhenAll was stopped by itself");
       }
     }

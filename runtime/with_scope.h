@@ -125,7 +125,7 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary {
         return error.status();
       }
     } else {
-      std::rethrow_exception(std::move(failure));
+      RethrowFailure(std::move(failure));
     }
   }
 

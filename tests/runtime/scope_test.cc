@@ -1021,6 +1021,22 @@ TEST(WithScope, AChildsBadStatusIsThrownWhereTheBodyReturnsVoid) {
   });
 }
 
+TEST(WithScope, AStatusThatAJoinThrewIsAnExceptionForTheJoinsAroundIt) {
+  InEveryWorld([]() -> Task<> {
+    auto inner = [](Scope& scope) -> Task<> {
+      scope.Spawn(BadStatus, std::string("rotten"));
+      co_return;
+    };
+    auto outer = [&](Scope&) -> Task<absl::Status> {
+      co_await WithScope(inner);
+      co_return absl::OkStatus();
+    };
+    const Outcome<absl::Status> outcome = co_await AsOutcome(WithScope(outer));
+    EXPECT_TRUE(outcome.has_exception());
+    EXPECT_EQ(outcome.status(), absl::DataLossError("rotten"));
+  });
+}
+
 TEST(WithScope, AThrowOfTheBodyBeforeItIsACoroutineStopsTheChildrenItSpawned) {
   InEveryWorld([]() -> Task<> {
     Gate never;

@@ -161,6 +161,20 @@ TEST(WhenAll, ABadStatusIsThrownWhereAStoppedSiblingCantHoldOne) {
   });
 }
 
+TEST(WhenAll, AStatusThatItThrewIsAnExceptionForTheScopeAround) {
+  InEveryWorld([]() -> Task<> {
+    Gate never;
+    std::string log;
+    auto body = [&](Scope&) -> Task<absl::Status> {
+      (void)co_await WhenAll(WaitAt(never, log), BadStatus("rotten"));
+      co_return absl::OkStatus();
+    };
+    const Outcome<absl::Status> outcome = co_await AsOutcome(WithScope(body));
+    EXPECT_TRUE(outcome.has_exception());
+    EXPECT_EQ(outcome.status(), absl::DataLossError("rotten"));
+  });
+}
+
 TEST(WhenAll, AnExceptionAfterABadStatusReachesTheHookOnly) {
   InEveryWorld([]() -> Task<> {
     HookLog hook;
