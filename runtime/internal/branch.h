@@ -141,7 +141,9 @@ class Branch final : public BranchBase {
 template <class T>
 class BranchArray {
  public:
-  explicit BranchArray(std::vector<Task<T>>&& tasks) : memory_(std::allocator<Branch<T>>().allocate(tasks.size())) {
+  explicit BranchArray(std::vector<Task<T>>&& tasks) {
+    if (tasks.empty()) return;
+    memory_ = std::allocator<Branch<T>>().allocate(tasks.size());
     capacity_ = tasks.size();
     for (Task<T>& task : tasks) {
       try {
@@ -163,11 +165,12 @@ class BranchArray {
 
  private:
   void Free() noexcept {
+    if (memory_ == nullptr) return;
     std::destroy_n(memory_, size_);
     std::allocator<Branch<T>>().deallocate(memory_, capacity_);
   }
 
-  Branch<T>* memory_;
+  Branch<T>* memory_ = nullptr;
   size_t capacity_ = 0;
   size_t size_ = 0;
 };
