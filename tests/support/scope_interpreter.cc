@@ -107,7 +107,10 @@ class [[nodiscard]] CallbackOperation {
 class Interpreter {
  public:
   Interpreter(SimWorld& world, const Node& program)
-      : world_(world), scopes_(static_cast<size_t>(IdLimit(program))), tasks_(scopes_.size()) {}
+      : world_(world),
+        scopes_(static_cast<size_t>(IdLimit(program))),
+        tasks_(scopes_.size()),
+        deadlines_(scopes_.size()) {}
 
   // The program, as the root.
   Task<> Run(const Node& program) {
@@ -182,6 +185,9 @@ class Interpreter {
         return Stop(node);
       case NodeKind::kJoin:
         return Join(node);
+      case NodeKind::kMove:
+      case NodeKind::kAsk:
+        return UseDeadline(node);
       case NodeKind::kSequence:
         return Sequence(node);
       case NodeKind::kScope:
@@ -243,7 +249,7 @@ class Interpreter {
     const std::optional<TaskHandle<absl::Status>> task = tasks_[static_cast<size_t>(node.target)];
     if (!task.has_value()) co_return absl::OkStatus();
     const Outcome<absl::Status>& outcome = co_await task->Join();
-    Note(node.id, TextOf(outcome));
+    Note(node.id, "joined " + TextOf(outcome));
     co_return absl::OkStatus();
   }
   Result Sequence(const Node& node) {
@@ -374,14 +380,47 @@ class Interpreter {
   }
 
   Result TimedOut(const Node& node) {
-    const absl::Status status = co_await Timeout(Duration(node.time), Eval(node.parts[0]));
+    absl::Status status;
+    if (node.flag) {
+      MovableDeadline deadline;
+      deadline.MoveToAfter(Duration(node.time));
+      deadlines_[static_cast<size_t>(node.id)] = &deadline;
+      status = co_await Deadline(deadline, Eval(node.parts[0]));
+    } else {
+      status = co_await Timeout(Duration(node.time), Eval(node.parts[0]));
+    }
     co_return Planned(status, "d" + std::to_string(node.id));
   }
   Result MovedOn(const Node& node) {
-    const std::optional<absl::Status> status = co_await MoveOnAfter(Duration(node.time), Eval(node.parts[0]));
+    std::optional<absl::Status> status;
+    if (node.flag) {
+      MovableDeadline deadline;
+      deadline.MoveToAfter(Duration(node.time));
+      deadlines_[static_cast<size_t>(node.id)] = &deadline;
+      status = co_await MoveOnAt(deadline, Eval(node.parts[0]));
+    } else {
+      status = co_await MoveOnAfter(Duration(node.time), Eval(node.parts[0]));
+    }
     if (status.has_value()) co_return *status;
     Note(node.id, "moved on");
     co_return absl::OkStatus();
+  }
+  Result UseDeadline(const Node& node) {
+    if (node.kind == NodeKind::kAsk) {
+      Note(node.id, DeadlineText());
+    } else if (node.flag) {
+      deadlines_[static_cast<size_t>(node.target)]->MoveTo(kNever);
+    } else {
+      deadlines_[static_cast<size_t>(node.target)]->MoveToAfter(Duration(node.time));
+    }
+    co_return absl::OkStatus();
+  }
+  std::string DeadlineText() const {
+    const TimePoint deadline = CurrentDeadline();
+    if (deadline == TimePoint::min()) return "no time left";
+    if (deadline == kNever) return "never";
+    const Duration from_now = deadline - world_.Now();
+    return "until " + std::to_string((world_.Elapsed() + from_now).count());
   }
   static Duration LimitOf(const Node& node) { return node.time == kNoLimit ? kForever : Duration(node.time); }
   Result Shield(const Node& node) {
@@ -413,6 +452,7 @@ class Interpreter {
   int live_ = 0;
   std::vector<Scope*> scopes_;  // by id
   std::vector<std::optional<TaskHandle<absl::Status>>> tasks_;
+  std::vector<MovableDeadline*> deadlines_;
 };
 
 }  // namespace

@@ -38,13 +38,14 @@ using Callback = std::function<void()>;
 // Where one thing at a time runs, and a stop can be asked for; or a group of such.
 struct Strand {
   Strand* parent = nullptr;
-  std::vector<Strand*> below;         // in order of arrival
-  bool is_asked = false;              // to stop, here
-  bool is_shield = false;             // stops from above stay out
-  bool is_open = false;               // ... no longer
-  bool is_told = false;               // ... one has come
-  Callback on_told;                   // of a shield
-  Callback on_stop;                   // of what waits here; gone once called, or when the wait has ended
+  std::vector<Strand*> below;  // in order of arrival
+  bool is_asked = false;       // to stop, here
+  bool is_shield = false;      // stops from above stay out
+  bool is_open = false;        // ... no longer
+  bool is_told = false;        // ... one has come
+  Callback on_told;            // of a shield
+  Callback on_stop;            // of what waits here; gone once called, or when the wait has ended
+  std::optional<int64_t> deadline;
   const std::string* task = nullptr;  // the name, if this is a spawned task
 };
 
@@ -87,6 +88,12 @@ struct TaskState {
   std::vector<LeafPtr> joiners;
 };
 
+struct DeadlineState {
+  Strand* inner;
+  std::pair<int64_t, int64_t> timer;
+  bool is_expired = false;
+};
+
 struct GroupState {
   const Node* node;
   Strand* owner;
@@ -104,7 +111,11 @@ struct GroupState {
 class Model {
  public:
   Model(const Node& program, uint64_t order, Mistake mistake)
-      : program_(program), mistake_(mistake), scopes_(static_cast<size_t>(IdLimit(program))), tasks_(scopes_.size()) {
+      : program_(program),
+        mistake_(mistake),
+        scopes_(static_cast<size_t>(IdLimit(program))),
+        tasks_(scopes_.size()),
+        deadlines_(scopes_.size()) {
     if (order != 0) rng_.emplace(order);
   }
 
@@ -291,7 +302,7 @@ class Model {
     TaskState* const task = tasks_[static_cast<size_t>(node.target)];
     if (task == nullptr) return then(Value());  // not spawned
     auto note = [this, &node, task, then](const End& end) {
-      if (!end.is_stopped()) Note(node.id, task->end.Text());
+      if (!end.is_stopped()) Note(node.id, "joined " + task->end.Text());
       then(end);
     };
     const LeafPtr leaf = NewLeaf(strand, /*delivers=*/false, note);
@@ -336,6 +347,12 @@ class Model {
         return then(Value());
       case NodeKind::kJoin:
         return Join(node, strand, std::move(then));
+      case NodeKind::kMove:
+        Move(node);
+        return then(Value());
+      case NodeKind::kAsk:
+        Note(node.id, DeadlineAt(strand));
+        return then(Value());
       case NodeKind::kSequence:
         return Sequence(node, 0, strand, std::move(then));
       case NodeKind::kScope:
@@ -613,24 +630,45 @@ class Model {
   // --- around one part
 
   void Timeout(const Node& node, Strand& strand, Then then) {
-    Strand& inner = *NewStrand(&strand);
-    auto is_expired = std::make_shared<bool>(false);
-    const TimerKey timer = After(node.time, [this, &inner, is_expired] {
-      *is_expired = true;
-      RequestStop(inner);
-    });
-    Eval(node.parts[0], inner, [this, &node, &strand, is_expired, timer, then](const End& end) {
-      timers_.erase(timer);
-      const bool beats_result = *is_expired && Is(Mistake::kExpiredDeadlineBeatsResult);
+    DeadlineState& deadline = deadline_states_.emplace_back();
+    deadlines_[static_cast<size_t>(node.id)] = &deadline;
+    deadline.inner = NewStrand(&strand);
+    Arm(deadline, node.time);
+    Eval(node.parts[0], *deadline.inner, [this, &node, &strand, &deadline, then](const End& end) {
+      timers_.erase(deadline.timer);
+      const bool beats_result = deadline.is_expired && Is(Mistake::kExpiredDeadlineBeatsResult);
       if (!end.is_stopped() && !beats_result) return then(end);
-      Soon([this, &node, &strand, is_expired, then] {
-        if (IsStopped(strand) && !Is(Mistake::kInnerDeadlineWins)) return then(Stopped());
-        if (!*is_expired) return then(Stopped());
+      Soon([this, &node, &strand, &deadline, then] {
+        const bool is_outer = IsStopped(strand) && !Is(Mistake::kInnerDeadlineWins);
+        if (is_outer || !deadline.is_expired) return then(Stopped());
         if (node.kind == NodeKind::kTimeout) return then(Status("d" + std::to_string(node.id)));
         Note(node.id, "moved on");
         then(Value());
       });
     });
+  }
+  void Arm(DeadlineState& deadline, int64_t wait) {
+    deadline.inner->deadline = now_ + wait;
+    deadline.timer = After(wait, [this, &deadline] {
+      deadline.is_expired = true;
+      RequestStop(*deadline.inner);
+    });
+  }
+  void Move(const Node& node) {
+    DeadlineState& deadline = *deadlines_[static_cast<size_t>(node.target)];
+    if (deadline.is_expired) return;
+    timers_.erase(deadline.timer);
+    deadline.inner->deadline.reset();
+    if (!node.flag) Arm(deadline, node.time);
+  }
+  // The earliest that a stop could come from.
+  static std::string DeadlineAt(const Strand& strand) {
+    if (IsStopped(strand)) return "no time left";
+    std::optional<int64_t> first;
+    for (const Strand* at = &strand; at != nullptr; at = at->is_shield ? nullptr : at->parent) {
+      if (at->deadline.has_value() && (!first.has_value() || *at->deadline < *first)) first = at->deadline;
+    }
+    return first.has_value() ? "until " + std::to_string(*first) : "never";
   }
 
   void Shield(int64_t limit, const Node& part, Strand& strand, Then then) {
@@ -698,8 +736,10 @@ class Model {
   std::deque<TaskState> task_states_;
   std::deque<StartState> start_states_;
   std::deque<GroupState> group_states_;
+  std::deque<DeadlineState> deadline_states_;
   std::vector<ScopeState*> scopes_;  // by id; null before
   std::vector<TaskState*> tasks_;
+  std::vector<DeadlineState*> deadlines_;
 };
 
 }  // namespace

@@ -11,35 +11,45 @@ namespace {
 
 const char* NameOf(NodeKind kind) {
   static constexpr std::array kNames = {
-      "sleep", "yield",    "receive", "stubborn",  "throw",  "fail",    "stop scope", "stop task",
-      "join",  "sequence", "scope",   "supervise", "spawn",  "start",   "all",        "all outcomes",
-      "any",   "any ok",   "timeout", "move on",   "shield", "cleanup", "as outcome", "catch",
+      "sleep", "yield",  "receive",  "stubborn", "throw",     "fail",    "stop scope", "stop task", "join",
+      "move",  "ask",    "sequence", "scope",    "supervise", "spawn",   "start",      "all",       "all outcomes",
+      "any",   "any ok", "timeout",  "move on",  "shield",    "cleanup", "as outcome", "catch",
   };
   return kNames[static_cast<size_t>(kind)];
 }
 
 class Generator {
  public:
-  Generator(uint64_t seed, Times times) : rng_(seed), times_(times), budget_(4 + static_cast<int>(rng_.Below(28))) {}
+  Generator(uint64_t seed, Times times)
+      : rng_(seed), times_(times), budget_(4 + static_cast<int>(rng_.Below(kNodesMax - 4))) {}
 
   Node Program() { return Scope(NodeKind::kScope, 0); }
 
  private:
-  static constexpr int kDepthMax = 9;
+  static constexpr int kDepthMax = 12;
+  static constexpr int kNodesMax = 45;  // about; more would spend the budget of one resumption
+
+  // What is around the node in hand and can be named by it.
+  struct Around {
+    int id;
+    bool is_scope;
+  };
 
   struct Weight {
     NodeKind kind;
     uint64_t weight;
   };
-  static constexpr std::array<Weight, 9> kLeaves = {{{NodeKind::kSleep, 40},
-                                                     {NodeKind::kYield, 8},
-                                                     {NodeKind::kReceive, 8},
-                                                     {NodeKind::kStubborn, 7},
-                                                     {NodeKind::kThrow, 8},
-                                                     {NodeKind::kFail, 6},
-                                                     {NodeKind::kStopScope, 10},
-                                                     {NodeKind::kStopTask, 10},
-                                                     {NodeKind::kJoin, 8}}};
+  static constexpr std::array<Weight, 11> kLeaves = {{{NodeKind::kSleep, 40},
+                                                      {NodeKind::kYield, 8},
+                                                      {NodeKind::kReceive, 8},
+                                                      {NodeKind::kStubborn, 7},
+                                                      {NodeKind::kThrow, 8},
+                                                      {NodeKind::kFail, 6},
+                                                      {NodeKind::kStopScope, 10},
+                                                      {NodeKind::kStopTask, 10},
+                                                      {NodeKind::kJoin, 8},
+                                                      {NodeKind::kMove, 6},
+                                                      {NodeKind::kAsk, 3}}};
   static constexpr std::array<Weight, 15> kCompounds = {{{NodeKind::kSequence, 4},
                                                          {NodeKind::kScope, 14},
                                                          {NodeKind::kSupervise, 7},
@@ -84,21 +94,31 @@ class Generator {
     return Time();
   }
   int AnyOf(const std::vector<int>& ids) { return ids.empty() ? 0 : ids[rng_.Below(ids.size())]; }
-  // Mostly the innermost.
-  int AnyScope() { return rng_.Chance(2, 3) ? scopes_.back() : AnyOf(scopes_); }
+  // Of the scopes or the deadlines around, mostly the innermost; 0: there is none.
+  int AnyAround(bool is_scope) {
+    std::vector<int> ids;
+    for (const Around& around : around_) {
+      if (around.is_scope == is_scope) ids.push_back(around.id);
+    }
+    return !ids.empty() && rng_.Chance(2, 3) ? ids.back() : AnyOf(ids);
+  }
 
   Node Any(int depth) {
     if (budget_ <= 0 || depth >= kDepthMax || rng_.Chance(2, 5)) return Leaf(Pick(kLeaves));
     const NodeKind kind = Pick(kCompounds);
     if (kind == NodeKind::kSpawn || kind == NodeKind::kStart) return Spawn(kind, depth);
     if (kind == NodeKind::kScope || kind == NodeKind::kSupervise) return Scope(kind, depth);
-    if (kind == NodeKind::kSequence) return Sequence(depth);
+    if (kind == NodeKind::kSequence) return Sequence(depth, 1 + rng_.Below(4));
     Node node = New(kind);
     node.time = kind == NodeKind::kShield || kind == NodeKind::kCleanup ? Limit() : Time();
+    const bool is_deadline = kind == NodeKind::kTimeout || kind == NodeKind::kMoveOn;
+    node.flag = is_deadline && rng_.Chance(1, 2);
+    if (node.flag) around_.push_back(Around{node.id, /*is_scope=*/false});
     size_t parts = 1;
     if (NodeKind::kAll <= kind && kind <= NodeKind::kAnyOk) parts = rng_.Below(4);
     if (kind == NodeKind::kCleanup) parts = 2;
     for (size_t i = 0; i < parts; ++i) node.parts.push_back(Any(depth + 1));
+    if (node.flag) around_.pop_back();
     return node;
   }
 
@@ -107,17 +127,18 @@ class Generator {
     node.time = Time();
     node.other_time = Time();
     node.flag = rng_.Chance(1, 2);
-    if (kind == NodeKind::kStopScope) node.target = AnyScope();
+    if (kind == NodeKind::kStopScope) node.target = AnyAround(/*is_scope=*/true);
     if (kind == NodeKind::kStopTask) node.target = AnyOf(begun_);
     // Only tasks that are complete before this node in the text: so nobody waits in a circle.
     if (kind == NodeKind::kJoin) node.target = AnyOf(complete_);
+    if (kind == NodeKind::kMove) node.target = AnyAround(/*is_scope=*/false);
+    if (kind == NodeKind::kMove && node.target == 0) node.kind = NodeKind::kSleep;
     return node;
   }
 
-  Node Sequence(int depth) {
+  Node Sequence(int depth, size_t parts) {
     Node node = New(NodeKind::kSequence);
     node.flag = rng_.Chance(1, 2);
-    const size_t parts = 1 + rng_.Below(4);
     for (size_t i = 0; i < parts; ++i) node.parts.push_back(Any(depth + 1));
     return node;
   }
@@ -125,23 +146,22 @@ class Generator {
   Node Scope(NodeKind kind, int depth) {
     Node node = New(kind);
     node.flag = rng_.Chance(1, 4);
-    scopes_.push_back(node.id);
-    node.parts.push_back(Sequence(depth + 1));
-    scopes_.pop_back();
+    around_.push_back(Around{node.id, /*is_scope=*/true});
+    node.parts.push_back(Sequence(depth + 1, 1 + rng_.Below(depth == 0 ? 7 : 4)));
+    around_.pop_back();
     return node;
   }
 
-  // The child may outlive every scope that is inside its own.
+  // The child may outlive all that is inside its scope.
   Node Spawn(NodeKind kind, int depth) {
     Node node = New(kind);
-    const size_t scope = rng_.Chance(2, 3) ? scopes_.size() - 1 : rng_.Below(scopes_.size());
-    node.target = scopes_[scope];
+    node.target = AnyAround(/*is_scope=*/true);
     if (kind == NodeKind::kSpawn) begun_.push_back(node.id);
-    std::vector<int> inner(scopes_.begin() + static_cast<std::ptrdiff_t>(scope) + 1, scopes_.end());
-    scopes_.resize(scope + 1);
+    const std::vector<Around> around = around_;
+    while (around_.back().id != node.target) around_.pop_back();
     node.parts.push_back(Any(depth + 1));
     if (kind == NodeKind::kStart) node.parts.push_back(Any(depth + 1));
-    scopes_.insert(scopes_.end(), inner.begin(), inner.end());
+    around_ = around;
     if (kind == NodeKind::kSpawn) complete_.push_back(node.id);
     return node;
   }
@@ -150,9 +170,9 @@ class Generator {
   const Times times_;
   int budget_;
   int last_id_ = 0;
-  std::vector<int> scopes_;    // around the node in hand, from outside in
-  std::vector<int> begun_;     // all spawns so far
-  std::vector<int> complete_;  // ... whose child is generated
+  std::vector<Around> around_;  // from outside in
+  std::vector<int> begun_;      // all spawns so far
+  std::vector<int> complete_;   // ... whose child is generated
 };
 
 void Append(const Node& node, int depth, std::string& text) {
@@ -180,17 +200,18 @@ Node* Find(Node& node, int& position) {
   return nullptr;
 }
 
-// Each stop and spawn names a scope around it.
-bool IsValid(const Node& node, std::vector<int> scopes) {
-  const bool names_scope =
-      node.kind == NodeKind::kStopScope || node.kind == NodeKind::kSpawn || node.kind == NodeKind::kStart;
-  if (names_scope) {
-    const auto found = std::find(scopes.begin(), scopes.end(), node.target);
-    if (found == scopes.end()) return false;
-    if (node.kind != NodeKind::kStopScope) scopes.erase(found + 1, scopes.end());
+// Each node names only what is around it.
+bool IsValid(const Node& node, std::vector<int> around) {
+  const bool is_spawn = node.kind == NodeKind::kSpawn || node.kind == NodeKind::kStart;
+  if (is_spawn || node.kind == NodeKind::kStopScope || node.kind == NodeKind::kMove) {
+    const auto found = std::find(around.begin(), around.end(), node.target);
+    if (found == around.end()) return false;
+    if (is_spawn) around.erase(found + 1, around.end());
   }
-  if (node.kind == NodeKind::kScope || node.kind == NodeKind::kSupervise) scopes.push_back(node.id);
-  return std::all_of(node.parts.begin(), node.parts.end(), [&](const Node& part) { return IsValid(part, scopes); });
+  const bool is_scope = node.kind == NodeKind::kScope || node.kind == NodeKind::kSupervise;
+  const bool is_deadline = node.kind == NodeKind::kTimeout || node.kind == NodeKind::kMoveOn;
+  if (is_scope || (is_deadline && node.flag)) around.push_back(node.id);
+  return std::all_of(node.parts.begin(), node.parts.end(), [&](const Node& part) { return IsValid(part, around); });
 }
 
 bool MayLosePart(NodeKind kind) {

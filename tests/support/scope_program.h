@@ -27,6 +27,8 @@ enum class NodeKind : uint8_t {
   kStopScope,  // RequestStop on the scope `target`, which is around this node
   kStopTask,   // RequestStop through the handle of the task `target`, if that was spawned
   kJoin,       // Join of the task `target`, if that was spawned
+  kMove,       // moves the deadline `target`, which is around this node, to `time` from now; `flag`: to never
+  kAsk,        // notes the deadline that holds here
   // All parts in order; a bad status ends it. `flag`: by Try.
   kSequence,
   kScope,      // WithScope; part 0 is the body. `flag`: a body that returns void
@@ -39,8 +41,8 @@ enum class NodeKind : uint8_t {
   kAny,
   kAnyOk,
   // Around part 0.
-  kTimeout,    // `time`
-  kMoveOn,     // `time`
+  kTimeout,    // `time`; `flag`: can be moved
+  kMoveOn,     // the same
   kShield,     // `time` is the limit; kNoLimit
   kCleanup,    // part 1 is the clean-up, `time` its grace
   kAsOutcome,  // its end is noted, and the value goes on
