@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <exception>
 #include <source_location>
+#include <type_traits>
 #include <utility>
 
 #include "gyre/runtime/check.h"
@@ -88,6 +89,24 @@ class AwaitPlace {
   int32_t distance_ = 0;
 };
 
+#ifdef GYRE_INTERNAL_GCC12
+// gcc 12 copies what await_transform gives into the frame, also from a reference; leaves can't be copied, this can.
+template <class A>
+class AwaiterReference {
+ public:
+  explicit AwaiterReference(A& awaiter) : awaiter_(awaiter) {}
+  bool await_ready() { return awaiter_.await_ready(); }
+  template <class P>
+  decltype(auto) await_suspend(std::coroutine_handle<P> awaiting) {
+    return awaiter_.await_suspend(awaiting);
+  }
+  decltype(auto) await_resume() { return awaiter_.await_resume(); }
+
+ private:
+  A& awaiter_;  // lives to the end of the full expression
+};
+#endif
+
 enum class FrameState : uint32_t {
   kUnfinished,  // left by return, exception, Try
   kValue,
@@ -131,10 +150,19 @@ class PromiseBase {
 
   // Every co_await passes here: it leaves its place in the source, for reports.
   template <class A>
-  A&& await_transform(A&& awaitable, std::source_location where = std::source_location::current()) noexcept {
+  decltype(auto) await_transform(A&& awaitable,
+                                 std::source_location where = std::source_location::current()) noexcept {
     static_assert(!requires { awaitable.Join(); }, "gyre: to wait for a spawned task, co_await handle.Join()");
     place_ = AwaitPlace(where);
-    return std::forward<A>(awaitable);
+#ifdef GYRE_INTERNAL_GCC12
+    if constexpr (requires { awaitable.await_ready(); }) {
+      return AwaiterReference<std::remove_reference_t<A>>(awaitable);
+    } else {
+      return static_cast<A&&>(awaitable);
+    }
+#else
+    return static_cast<A&&>(awaitable);
+#endif
   }
   // Where the frame awaits, or awaited last; before that, with GYRE_DEBUG_CHECKS, where its coroutine is defined.
   AwaitPlace place() const { return place_; }
