@@ -56,6 +56,7 @@ class [[nodiscard]] OutcomeAwaiter final : private Boundary {
     parent_->scope()->loop()->PushReady(*this);
   }
   void Run() override { Resume(*parent_); }
+  const PromiseBase* awaiter() const override { return parent_; }
 
   Promise<T>* frame_;  // null once taken, or destroyed by a stop
   PromiseBase* parent_ = nullptr;

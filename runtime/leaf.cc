@@ -9,15 +9,25 @@ void Leaf::CompleteFromAnyThread() { loop_core().loop.PushFromAnyThread(*this); 
 bool Leaf::IsStoppedBeforeStart() {
   internal::ScopeCore& scope = *waiter_->scope();
   internal::LoopCore& loop = *scope.loop();
-  if (loop.observer != nullptr) loop.observer->OnAwait(scope, *waiter_);
+  if (loop.observer != nullptr) loop.observer->OnAwait(*this, scope, *waiter_);
   if (!scope.StopRequested()) return false;
   state_ = State::kStopped;
   loop.PushReady(*this);
   return true;
 }
 
+void Leaf::TellCompleted(bool is_queued) noexcept {
+  internal::LoopCore& loop = loop_core();
+  if (loop.observer != nullptr) loop.observer->OnCompleted(*waiter_, is_queued);
+}
+
+void Leaf::TellStopPending() noexcept {
+  internal::LoopCore& loop = loop_core();
+  if (loop.observer != nullptr) loop.observer->OnStopPending(*waiter_);
+}
+
 void Leaf::Run() {
-  if (state_ <= State::kWaiting) EnterCompleted(State::kCompleted);  // it came through the inbox
+  if (state_ <= State::kWaiting) EnterCompleted(State::kCompleted, /*is_queued=*/false);  // it came through the inbox
   if (state_ == State::kStopped || (waiter_->scope()->StopRequested() && Undo())) [[unlikely]] {
     internal::UnwindStopped(*waiter_);
     return;
@@ -26,7 +36,7 @@ void Leaf::Run() {
 }
 
 void Leaf::RunCompleted(bool is_stopped) {
-  EnterCompleted(is_stopped ? State::kStopped : State::kCompleted);
+  EnterCompleted(is_stopped ? State::kStopped : State::kCompleted, /*is_queued=*/false);
   Run();
 }
 

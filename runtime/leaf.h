@@ -135,17 +135,22 @@ class Leaf : public internal::Runnable {
     kStopped,    // in the ready queue, without one
   };
 
-  void EnterCompleted(State state) {
+  void EnterCompleted(State state, bool is_queued = true) {
     GYRE_CHECK(state_ <= State::kWaiting, "a leaf await was completed twice");
     waiter_->scope()->ClearLeaf();
     state_ = state;
+    if (waiter_->scope()->attention() != 0) [[unlikely]] TellCompleted(is_queued);
   }
   // The scope is stopped, or becomes it now by a test that watches: queues the leaf as stopped.
   bool IsStoppedBeforeStart();
+  // For a test that watches.
+  void TellCompleted(bool is_queued) noexcept;
+  void TellStopPending() noexcept;
   // The scope has unlinked this leaf.
   void DeliverStop() {
     stop_delivered_ = true;
     OnStop();
+    if (state_ == State::kWaiting) TellStopPending();
   }
 
   State state_ = State::kIdle;

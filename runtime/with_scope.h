@@ -101,6 +101,7 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary {
     return std::noop_coroutine();
   }
   void OnStopped() noexcept override { EndBody(); }
+  const PromiseBase* awaiter() const override { return parent_; }
 
   // From the reap queue: first when the body has ended, then when everything has.
   void Run() override {

@@ -19,6 +19,8 @@ void BranchBase::OnStopped() noexcept {
   group_->EndBranch(*this, BranchEnd::kStopped);
 }
 
+const PromiseBase* BranchBase::awaiter() const { return group_->parent_frame_; }
+
 void BranchBase::Run() { group_->EndBranch(*this, TakeResult()); }
 
 void BranchGroup::Add(BranchBase& branch) {

@@ -59,6 +59,7 @@ class BranchBase : public Boundary, public ScopeCore {
   std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept override;
   void OnStopped() noexcept override;
   void Run() override;  // from the reap queue
+  const PromiseBase* awaiter() const override;
 
   BranchGroup* group_ = nullptr;
   BranchBase* next_branch_ = nullptr;

@@ -11,19 +11,25 @@
 #include "gyre/runtime/internal/runnable.h"
 
 namespace gyre {
+class Leaf;
 class Loop;
-}
+}  // namespace gyre
 
 namespace gyre::internal {
 
 class PromiseBase;
 class ScopeCore;
 
-// Hears of every leaf await of a loop before it starts: for tests that stop a program at each of them.
+// Hears of every leaf await of a loop: for tests that stop a program at each of them.
 class AwaitObserver {
  public:
-  // May request stops. `scope` is where `frame` runs.
-  virtual void OnAwait(ScopeCore& scope, PromiseBase& frame) noexcept = 0;
+  // Before the leaf starts. May request stops. `scope` is where `frame` runs.
+  virtual void OnAwait(Leaf& leaf, ScopeCore& scope, PromiseBase& frame) noexcept = 0;
+  // The leaf that `frame` waits for has completed, stopped or not; from inside whatever completed it, so queue what shall
+  // happen then. `is_queued`: before the frame goes on, others may run.
+  virtual void OnCompleted(PromiseBase& frame, bool is_queued) noexcept = 0;
+  // The leaf was asked to stop and completes later.
+  virtual void OnStopPending(PromiseBase& frame) noexcept = 0;
 
  protected:
   ~AwaitObserver() = default;

@@ -66,6 +66,7 @@ class NestedAwaiter : protected Boundary {
     OnInnerEnd();
     parent_->scope()->loop()->PushReap(*this);
   }
+  const PromiseBase* awaiter() const final { return parent_; }
   void Run() final {
     if (parent_->scope()->StopRequested() || !GoesOnAfterStop()) return UnwindStopped(*parent_);
     Continue(*parent_);

@@ -58,6 +58,9 @@ class Boundary : public Runnable {
   // The chain was stopped; all its frames are destroyed already. No coroutine is on the stack.
   virtual void OnStopped() noexcept = 0;
 
+  // The frame that awaits the chain's end; null for a spawned task and the root. For reports.
+  virtual const PromiseBase* awaiter() const { return nullptr; }
+
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
 
  protected:
@@ -166,6 +169,12 @@ class PromiseBase {
   }
   // Where the frame awaits, or awaited last; before that, with GYRE_DEBUG_CHECKS, where its coroutine is defined.
   AwaitPlace place() const { return place_; }
+  // The frame that awaits this one, also across operations like WithScope; null at the top of a spawned task and of the
+  // root, and before Start. For reports.
+  const PromiseBase* awaiter() const {
+    if (scope_ == nullptr) return nullptr;
+    return has_boundary() ? boundary()->awaiter() : &parent();
+  }
 
   static void* operator new(size_t size) {
     void* block = AllocateFrame(size);

@@ -85,6 +85,14 @@ void ScopeCore::PassStopDown() noexcept {
   }
 }
 
+void ScopeCore::VisitWaiting(const std::function<void(const PromiseBase&)>& visit) {
+  auto enter_all = [](ScopeCore&) { return true; };
+  for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope, enter_all)) {
+    if ((scope->below_ & kLeafBit) == 0) continue;
+    visit(*reinterpret_cast<Leaf*>(scope->below_ & ~kLeafBit)->waiter_);
+  }
+}
+
 void ScopeCore::Reparent(ScopeCore& parent) noexcept {
   Unlink();
   LinkBelow(parent);

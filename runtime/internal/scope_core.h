@@ -16,6 +16,7 @@
 #define GYRE_RUNTIME_INTERNAL_SCOPE_CORE_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stop_token>
 #include <utility>
@@ -137,6 +138,9 @@ class ScopeCore {
   TimePoint EffectiveDeadline() const;
   // Requests stop at the same time as this node is stopped. Throws std::bad_alloc.
   std::stop_token StopToken();
+
+  // Calls `visit` with each frame below that waits for a leaf. For reports.
+  void VisitWaiting(const std::function<void(const PromiseBase&)>& visit);
 
   // The TaskCore at or above this node; null above the root.
   TaskCore* NearestTask();
