@@ -473,9 +473,11 @@ void SimBackend::WaitForWake() {
     for (const auto& [serial, block] : blocks_) {
       waiting += (block->reader != nullptr ? 1u : 0u) + (block->writer != nullptr ? 1u : 0u);
     }
-    GYRE_CHECK(false, "deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
-                          std::to_string(blocks_.size()) + " open descriptors, " + std::to_string(waiting) +
-                          " waiting operations)");
+    const std::string what =
+        "deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
+        std::to_string(blocks_.size()) + " open descriptors, " + std::to_string(waiting) + " waiting operations)";
+    if (core_.on_deadlock) core_.on_deadlock(what);
+    GYRE_CHECK(false, what);
   }
   is_woken_.wait(false, std::memory_order_acquire);
   is_woken_.store(false, std::memory_order_relaxed);

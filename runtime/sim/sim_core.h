@@ -6,7 +6,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <string>
 
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/sim/sim_events.h"
@@ -45,6 +47,7 @@ struct SimCore {
   SimNetwork network;
   SimFdTable fds;
   uint64_t submitted[5] = {};  // operations by opcode, for SimOptions::Fail
+  std::function<void(const std::string&)> on_deadlock;  // told before the check failure, if set; need not return
 };
 
 }  // namespace gyre::internal

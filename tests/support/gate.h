@@ -75,6 +75,7 @@ class Gate {
     first->CompleteNext();
   }
 
+  bool is_open() const { return is_open_; }
   size_t waiting() const { return waiters_.size(); }
   // How often a wait was begun: not by those that found their scope stopped.
   size_t asked() const { return asked_; }
