@@ -1,20 +1,27 @@
 #!/usr/bin/env python3
-"""The README's example is a program of examples/, so it compiles; and the README is within reach of its links."""
+"""The examples in the documents are files that are built and run; and no link leads nowhere."""
 import pathlib
 import re
 import sys
 
 
+# The first C++ block of each page.
+EXAMPLES = (
+    ("README.md", "examples/tiny_echo.cc"),
+    ("docs/explorer.md", "tests/runtime/explorer_example_test.cc"),
+)
+
+
 def main():
     root = pathlib.Path(sys.argv[1]).resolve().parent
-    readme = (root / "README.md").read_text()
-    shown = re.search(r"```cpp\n(.*?)```", readme, re.S).group(1)
-    if shown != (root / "examples/tiny_echo.cc").read_text():
-        print("README.md's example differs from examples/tiny_echo.cc: change both alike", file=sys.stderr)
-        return 1
-    for page in ("README.md", "CONTRIBUTING.md"):
+    for page, example in EXAMPLES:
+        shown = re.search(r"```cpp\n(.*?)```", (root / page).read_text(), re.S).group(1)
+        if shown != (root / example).read_text():
+            print(f"the example in {page} differs from {example}: change both alike", file=sys.stderr)
+            return 1
+    for page in ("README.md", "CONTRIBUTING.md", "docs/testing.md", "docs/explorer.md"):
         for link in re.findall(r"\]\(([^)#:\s]+)\)", (root / page).read_text()):
-            if not (root / link).exists():
+            if not (root / page).parent.joinpath(link).exists():
                 print(f"{page} links to {link}, which is not there", file=sys.stderr)
                 return 1
     return 0
