@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "gyre/runtime/check.h"
 #include "gyre/runtime/scope.h"
 
 namespace gyre::internal {
@@ -29,6 +30,7 @@ void StartCore::Begin(PromiseBase& parent, Scope& scope, TaskCore& child) {
 }
 
 bool StartCore::HandOver() noexcept {
+  GYRE_CHECK(child_ != nullptr, "Started was called twice, or after its task had ended");
   if (StopRequested()) return false;
   is_handed_over_ = true;
   child_->Reparent(ScopeKey::Core(*scope_));
@@ -39,6 +41,7 @@ bool StartCore::HandOver() noexcept {
 void StartCore::OnTaskDone(TaskCore& task, bool failed) noexcept {
   if (failed) failure_ = task.Failure();
   was_stopped_ = task.was_stopped();
+  child_ = nullptr;
   ScopeKey::EndStart(*scope_);
   loop()->PushReap(*this);
 }

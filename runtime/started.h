@@ -59,7 +59,7 @@ class StartCore : public TaskOwner, public Runnable {
 
   PromiseBase* parent_ = nullptr;
   Scope* scope_ = nullptr;
-  TaskCore* child_ = nullptr;
+  TaskCore* child_ = nullptr;  // null once it has ended
   bool was_refused_ = false;
   bool was_stopped_ = false;
   std::exception_ptr failure_;
