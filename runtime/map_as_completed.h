@@ -11,11 +11,11 @@
 // Thread-safety: the loop's thread only; one task at a time awaits Next.
 // Lifetime:      range, fn and body: an lvalue is borrowed, an rvalue kept. The Completed lives as long as the body.
 // Cancellation:  when the body ends, in whatever way, what still runs is stopped and waited for. Stopping the awaiting task
-//                stops the body too. A stopped Next takes nothing.
+//                stops the body too, and so does a call that ends stopped by itself. A stopped Next takes nothing.
 // Errors:        the first error of an fn (an exception, or a bad status) stops the rest and the body, and is the result. The
 //                body gives void, a Status or a StatusOr, as the body of WithScope does; for an fn that gives a Status or
 //                StatusOr it must be one of the latter two.
-// Cost:          as MapConcurrent; at most `limit` results wait for Next, and then no more calls start.
+// Cost:          as MapConcurrent; calls that run and results that wait for Next are at most `limit` together.
 #ifndef GYRE_RUNTIME_MAP_AS_COMPLETED_H_
 #define GYRE_RUNTIME_MAP_AS_COMPLETED_H_
 
@@ -29,6 +29,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "gyre/runtime/internal/end_stopped.h"
 #include "gyre/runtime/internal/gcc12_guard.h"
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/internal/item_source.h"
@@ -103,8 +105,13 @@ template <class T>
 struct CompletionQueue {
   explicit CompletionQueue(size_t items_max) : limit(items_max) {}
 
+  // A result that is on its way needs a place, too.
+  bool has_place() const { return ready.size() + running < limit; }
+
   const size_t limit;
   size_t live_workers = 0;
+  size_t running = 0;  // calls
+  bool was_cut_short = false;
   std::deque<CompletedItem<T>> ready;
   CompletionWaiters consumers;
   CompletionWaiters producers;
@@ -152,12 +159,16 @@ class Completed {
 namespace internal {
 
 template <class Source, class F, class T>
-Task<typename MapTraits<ItemResult<Source, F>>::Join> CompletingWorker(Source& source, F& fn, CompletionQueue<T>& queue) {
+Task<typename MapTraits<ItemResult<Source, F>>::Join> CompletingWorker(Scope& scope, Source& source, F& fn,
+                                                                       CompletionQueue<T>& queue) {
   using R = ItemResult<Source, F>;
   const WorkerCount<T> count(queue);
   while (!source.empty()) {
-    while (queue.ready.size() >= queue.limit) co_await queue.producers.Wait();
+    while (!queue.has_place()) co_await queue.producers.Wait();
     if (source.empty()) break;
+    if (scope.StopRequested()) co_await EndStopped();
+    const OpenCall call(scope, queue.was_cut_short);
+    ++queue.running;
     const size_t index = source.index();
     auto&& item = source.Take();
     if constexpr (kIsStatusOr<R>) {
@@ -167,6 +178,7 @@ Task<typename MapTraits<ItemResult<Source, F>>::Join> CompletingWorker(Source& s
     } else {
       queue.ready.emplace_back(index, co_await std::invoke(fn, std::forward<decltype(item)>(item)));
     }
+    --queue.running;  // of one that fails or is stopped it does not matter: then all end
     queue.consumers.WakeOne();
   }
   if constexpr (kIsStatusLike<R>) co_return absl::OkStatus();
@@ -189,13 +201,20 @@ CompletedBodyTask<Range, F, Body> RunAsCompleted(Range range, size_t limit, F fn
   auto run = [&](Scope& scope) -> Task<R> {
     for (size_t i = 0; i < limit && source.MayNeedWorker(i); ++i) {
       ++queue.live_workers;
-      scope.Spawn(CompletingWorker<Source, std::remove_reference_t<F>, T>, std::ref(source), std::ref(fn),
-                  std::ref(queue));
+      scope.Spawn(CompletingWorker<Source, std::remove_reference_t<F>, T>, std::ref(scope), std::ref(source),
+                  std::ref(fn), std::ref(queue));
     }
     const StopOnExit stop(scope);
     co_return co_await std::invoke(body, completed);
   };
-  co_return co_await WithScope(run);
+  if constexpr (std::is_void_v<R>) {
+    co_await WithScope(run);
+    if (queue.was_cut_short) co_await EndStopped();
+  } else {
+    R result = co_await WithScope(run);
+    if (queue.was_cut_short && (result.ok() || absl::IsCancelled(StatusOf(result)))) co_await EndStopped();
+    co_return result;
+  }
 }
 
 }  // namespace internal

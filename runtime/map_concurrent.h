@@ -8,7 +8,8 @@
 //
 // Thread-safety: the loop's thread only.
 // Lifetime:      an lvalue range or fn is borrowed, an rvalue kept. Each item is passed as the range's iterator gives it.
-// Cancellation:  stopping the awaiting task stops what runs, starts no more, waits, and goes on upwards.
+// Cancellation:  stopping the awaiting task stops what runs, starts no more, waits, and goes on upwards. So does a call
+//                that ends stopped by itself.
 // Errors:        the first error (an exception, or a bad status) stops the rest, which is waited for, and is the result;
 //                further errors go to the unhandled-error hook. A limit of 0 is a check failure.
 // Cost:          min(limit, items) spawned tasks, and a frame for each call; items and results are not queued.
@@ -27,6 +28,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/end_stopped.h"
 #include "gyre/runtime/internal/gcc12_guard.h"
 #include "gyre/runtime/internal/item_source.h"
 #include "gyre/runtime/task.h"
@@ -82,9 +84,12 @@ class IndexedResults {
 
 // One of the tasks that share the work: takes the next item as long as there is one.
 template <class Source, class F, class Keep>
-Task<typename MapTraits<ItemResult<Source, F>>::Join> MapWorker(Source& source, F& fn, Keep& keep) {
+Task<typename MapTraits<ItemResult<Source, F>>::Join> MapWorker(Scope& scope, Source& source, F& fn, Keep& keep,
+                                                                bool& was_cut_short) {
   using T = ItemResult<Source, F>;
   while (!source.empty()) {
+    if (scope.StopRequested()) co_await EndStopped();
+    const OpenCall call(scope, was_cut_short);
     const size_t index = source.index();
     auto&& item = source.Take();
     if constexpr (std::is_void_v<T>) {
@@ -111,21 +116,27 @@ Task<typename MapTraits<ItemResult<ItemSource<Range>, F>>::Result> RunMap(Range 
   using Kept = typename Traits::Kept;
   static_assert(!std::is_reference_v<Kept>, "gyre: MapConcurrent keeps results in a vector: return a pointer");
   Source source(range);
+  bool was_cut_short = false;
   IndexedResults<std::conditional_t<std::is_void_v<Kept>, bool, Kept>> results;
   auto keep = [&results](size_t index, auto&& value) { results.Put(index, std::forward<decltype(value)>(value)); };
   auto body = [&](Scope& scope) -> Task<typename Traits::Join> {
     for (size_t i = 0; i < limit && source.MayNeedWorker(i); ++i) {
-      scope.Spawn(MapWorker<Source, std::remove_reference_t<F>, decltype(keep)>, std::ref(source), std::ref(fn),
-                  std::ref(keep));
+      scope.Spawn(MapWorker<Source, std::remove_reference_t<F>, decltype(keep)>, std::ref(scope), std::ref(source),
+                  std::ref(fn), std::ref(keep), std::ref(was_cut_short));
     }
-    if constexpr (kIsStatusLike<typename Traits::Join>) co_return absl::OkStatus();
-    co_return;
+    if constexpr (kIsStatusLike<typename Traits::Join>) {
+      co_return absl::OkStatus();
+    } else {
+      co_return;
+    }
   };
   if constexpr (std::is_void_v<typename Traits::Join>) {
     co_await WithScope(body);
+    if (was_cut_short) co_await EndStopped();
     if constexpr (!std::is_void_v<Kept>) co_return results.TakeAll();
   } else {
     absl::Status status = co_await WithScope(body);
+    if (status.ok() && was_cut_short) co_await EndStopped();
     if constexpr (std::is_void_v<Kept>) {
       co_return status;
     } else {

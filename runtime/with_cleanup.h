@@ -25,8 +25,8 @@
 #include <utility>
 
 #include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/internal/end_stopped.h"
 #include "gyre/runtime/internal/gcc12_guard.h"
-#include "gyre/runtime/leaf.h"
 #include "gyre/runtime/shielded.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/time.h"
@@ -37,23 +37,6 @@ namespace gyre {
 inline constexpr Duration kDefaultGrace = std::chrono::seconds(5);
 
 namespace internal {
-
-// Ends the task that awaits it as stopped, whether or not its scope is: to pass a stop on that was observed.
-class [[nodiscard]] EndStopped final : public Leaf {
- public:
-  EndStopped() {}
-  template <class P>
-  bool await_suspend(std::coroutine_handle<P> awaiting) {
-    return Suspend(awaiting, [this] {
-      CompleteStopped();
-      return false;
-    });
-  }
-  void await_resume() const noexcept {}
-
- private:
-  void OnStop() noexcept override {}  // it never waits
-};
 
 // A callable that gives an awaitable.
 template <class C>

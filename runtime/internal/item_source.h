@@ -1,4 +1,4 @@
-// ItemSource: hands a range's items out one by one to several tasks of one loop.
+// ItemSource: hands a range's items out one by one to several tasks of one loop; and what those tasks share.
 #ifndef GYRE_RUNTIME_INTERNAL_ITEM_SOURCE_H_
 #define GYRE_RUNTIME_INTERNAL_ITEM_SOURCE_H_
 
@@ -9,6 +9,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "gyre/runtime/is_unwinding.h"
+#include "gyre/runtime/scope.h"
 #include "gyre/runtime/task.h"
 
 namespace gyre::internal {
@@ -54,6 +56,23 @@ class ItemSource {
   Iterator next_;
   std::ranges::sentinel_t<Range> end_;
   size_t index_ = 0;
+};
+
+// Around one call of fn: a call that ends stopped by itself stops the scope, for its result will be missing.
+class OpenCall {
+ public:
+  OpenCall(Scope& scope, bool& was_cut_short) : scope_(scope), was_cut_short_(was_cut_short) {}
+  OpenCall(const OpenCall&) = delete;
+  OpenCall& operator=(const OpenCall&) = delete;
+  ~OpenCall() {
+    if (!IsUnwinding() || scope_.StopRequested()) return;
+    was_cut_short_ = true;
+    scope_.RequestStop("a call ended stopped");
+  }
+
+ private:
+  Scope& scope_;
+  bool& was_cut_short_;
 };
 
 // fn(item) gives a Task.
