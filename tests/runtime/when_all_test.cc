@@ -18,6 +18,7 @@
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/counted.h"
 #include "gyre/tests/support/gate.h"
+#include "gyre/tests/support/tasks.h"
 #include "gyre/tests/support/worlds.h"
 
 namespace gyre {
@@ -49,6 +50,7 @@ Task<int> WaitAt(Gate& gate, std::string& log) {
   log += "went on ";
   co_return 0;
 }
+Task<> BothOf(Task<int> a, Task<int> b) { (void)co_await WhenAll(std::move(a), std::move(b)); }
 Task<absl::StatusOr<int>> WaitForNumber(Gate& gate) {
   co_await gate.Wait();
   co_return 1;
@@ -263,6 +265,183 @@ TEST(WhenAll, RunsOneHundredThousandChildrenOfAVector) {
     int64_t sum = 0;
     for (int value : all) sum += value;
     EXPECT_EQ(sum, int64_t{kChildren} * (kChildren - 1) / 2);
+  });
+}
+
+TEST(WhenAll, AChildThatRefusesToStopIsWaitedForBeforeTheErrorIsRethrown) {
+  InSimulation([]() -> Task<> {
+    const TimePoint begin = Loop::Current().Now();
+    int stops = 0;
+    const Outcome<> outcome = co_await AsOutcome(BothOf(testing::GiveStubbornly(10ms, stops, 1), Fail(1, "boom")));
+    EXPECT_EQ(HookLog::What(outcome.exception()), "boom");
+    EXPECT_EQ(stops, 1);
+    EXPECT_EQ(Loop::Current().Now() - begin, 10ms);
+  });
+}
+
+TEST(WhenAll, AChildBehindOneThatFailsAtOnceStartsAndIsStoppedAtItsFirstSuspension) {
+  InEveryWorld([]() -> Task<> {
+    Gate open;
+    open.Open();
+    std::string log;
+    const Outcome<> outcome = co_await AsOutcome(BothOf(Fail(0, "boom"), WaitAt(open, log)));
+    EXPECT_EQ(HookLog::What(outcome.exception()), "boom");
+    EXPECT_EQ(log, "stopped ");
+    EXPECT_EQ(open.asked(), 0u);
+  });
+}
+
+TEST(WhenAll, AnErrorWinsOverAStopOfTheOwnerWhichShowsAtTheNextSuspension) {
+  InSimulation([]() -> Task<> {
+    std::string log;
+    auto owner = [&]() -> Task<> {
+      int stops = 0;
+      const Outcome<> outcome = co_await AsOutcome(BothOf(testing::GiveStubbornly(10ms, stops, 1), Fail(1, "boom ")));
+      log += HookLog::What(outcome.exception());
+      Noting end(log, "stopped");
+      co_await Yield();
+      log += "went on ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(owner);
+      co_await SleepFor(5ms);
+      task.RequestStop();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "boom stopped");
+  });
+}
+
+TEST(WhenAll, StoppedFromOutsideWhileChildrenThrowTheFirstErrorWinsAndTheOtherReachesTheHook) {
+  InEveryWorld([]() -> Task<> {
+    HookLog hook;
+    hook.Attach();
+    Gate never;
+    auto fails_when_stopped = [&]() -> Task<int> {
+      std::string log;
+      (void)co_await AsOutcome(WaitAt(never, log));
+      throw std::runtime_error("clean-up");
+    };
+    std::string seen;
+    auto owner = [&]() -> Task<> {
+      const Outcome<> outcome = co_await AsOutcome(BothOf(fails_when_stopped(), fails_when_stopped()));
+      seen = HookLog::What(outcome.exception());
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(owner);
+      co_await Turns(3);
+      task.RequestStop();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(seen, "clean-up");
+    EXPECT_EQ(hook.Texts(), std::vector<std::string>{"clean-up"});
+    Loop::Current().SetUnhandledErrorHook(nullptr);
+  });
+}
+
+TEST(WhenAll, ASingleChildThatIsReadyIsDoneWithoutATurn) {
+  testing::InCalmSimulation([]() -> Task<> {
+    bool has_turned = false;
+    Loop::Current().CallSoon([&] { has_turned = true; });
+    const auto all = co_await WhenAll(testing::Give(1), testing::Give(2));
+    EXPECT_EQ(all, std::make_tuple(1, 2));
+    EXPECT_FALSE(has_turned);
+  });
+}
+
+// --- WhenAllOutcomes
+
+TEST(WhenAllOutcomes, OneThatFailsStopsNobodyAndEachSlotHoldsItsOwnEnd) {
+  InSimulation([]() -> Task<> {
+    HookLog hook;
+    hook.Attach();
+    auto all = co_await WhenAllOutcomes(Fail(1, "boom"), After(10, 2), BadStatus("rotten"), Fail(2, "again"));
+    EXPECT_EQ(HookLog::What(std::get<0>(all).exception()), "boom");
+    EXPECT_EQ(std::get<1>(all).value(), 2);
+    EXPECT_EQ(std::get<2>(all).status(), absl::DataLossError("rotten"));
+    EXPECT_EQ(HookLog::What(std::get<3>(all).exception()), "again");
+    EXPECT_TRUE(hook.errors.empty()) << "every error is in its slot";
+    Loop::Current().SetUnhandledErrorHook(nullptr);
+  });
+}
+
+TEST(WhenAllOutcomes, OneThatEndsStoppedByItselfStopsNobody) {
+  InEveryWorld([]() -> Task<> {
+    auto all = co_await WhenAllOutcomes(testing::EndStoppedByItself(), testing::GiveUnique(4));
+    EXPECT_TRUE(std::get<0>(all).stopped());
+    EXPECT_EQ(*std::get<1>(all).value(), 4);
+    co_await Yield();  // no stop is pending
+  });
+}
+
+TEST(WhenAllOutcomes, OfNothingIsDoneAtOnceAndOfAVectorGivesAVector) {
+  InEveryWorld([]() -> Task<> {
+    const auto none = co_await WhenAllOutcomes();
+    static_assert(std::is_same_v<decltype(none), const std::tuple<>>);
+    const std::vector<Outcome<int>> empty = co_await WhenAllOutcomes(std::vector<Task<int>>());
+    EXPECT_TRUE(empty.empty());
+    std::vector<Task<int>> tasks;
+    for (int i = 0; i < 3; ++i) tasks.push_back(testing::Give(i));
+    const std::vector<Outcome<int>> all = co_await WhenAllOutcomes(std::move(tasks));
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(all.at(i).value(), i);
+  });
+}
+
+TEST(WhenAllOutcomes, KeepsResultsOfEveryKindWithoutCopying) {
+  Counted::Reset();
+  InEveryWorld([]() -> Task<> {
+    int number = 0;
+    auto all = co_await WhenAllOutcomes(testing::GiveFixed(3), testing::GiveUnique(4), testing::Refer(number),
+                                        testing::Move(number), MakeCounted(), Yield());
+    EXPECT_EQ(std::get<0>(all).value().number, 3);
+    EXPECT_EQ(*std::get<1>(all).value(), 4);
+    EXPECT_EQ(&std::get<2>(all).value(), &number);
+    EXPECT_EQ(&std::get<3>(all).value(), &number);
+    EXPECT_TRUE(std::get<5>(all).has_value());
+  });
+  EXPECT_EQ(Counted::copies(), 0);
+  EXPECT_EQ(Counted::live(), 0);
+}
+
+TEST(WhenAllOutcomes, StoppedFromOutsideItStopsAndAwaitsEveryChildAndPassesTheStopOn) {
+  InEveryWorld([]() -> Task<> {
+    Gate never;
+    std::string log;
+    auto owner = [&]() -> Task<> {
+      (void)co_await WhenAllOutcomes(WaitAt(never, log), testing::Give(1), WaitAt(never, log));
+      log += "went on ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(owner);
+      co_await Turns(3);
+      EXPECT_EQ(never.waiting(), 2u);
+      task.RequestStop();
+      const Outcome<>& outcome = co_await task.Join();
+      EXPECT_TRUE(outcome.stopped());
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "stopped stopped ");
+  });
+}
+
+TEST(WhenAllOutcomes, WhoseChildrenAllHaveTheirEffectDeliversAlthoughItsOwnerIsStopped) {
+  InSimulation([]() -> Task<> {
+    int stops = 0;
+    std::string log;
+    auto owner = [&]() -> Task<> {
+      auto all = co_await WhenAllOutcomes(testing::GiveStubbornly(10ms, stops, 1), testing::Give(2));
+      log += std::to_string(std::get<0>(all).value() + std::get<1>(all).value());
+      co_await Yield();
+      log += "went on";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(owner);
+      co_await SleepFor(5ms);
+      task.RequestStop();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "3");
+    EXPECT_EQ(stops, 1);
   });
 }
 
