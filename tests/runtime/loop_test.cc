@@ -342,6 +342,21 @@ TEST(Loop, APostWakesALoopThatSleeps) {
   });
 }
 
+TEST(Loop, PostsToALoopThatIsAwakeWakeNobody) {
+  OnEpoll([]() -> Task<> {
+    int made = 0;
+    const BackendCounters& counters = Current().backend().counters();
+    const uint64_t wakes = counters.wakes.value();
+    std::thread([&, &loop = Current()] {
+      for (int i = 0; i < 1000; ++i) loop.Post([&] { ++made; });
+    }).join();  // the loop's thread is busy here all the while
+    co_await Yield();
+    co_await Yield();
+    EXPECT_EQ(made, 1000);
+    EXPECT_EQ(counters.wakes.value() - wakes, 0u);
+  });
+}
+
 TEST(Loop, PostedToAfterItsEndItDestroysTheCallable) {
   Counted::Reset();
   std::unique_ptr<Backend> backend = *EpollBackend::Create();

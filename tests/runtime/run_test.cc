@@ -17,6 +17,7 @@
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/when_all.h"
 #include "gyre/tests/support/counted.h"
+#include "gyre/tests/support/tasks.h"
 #include "gyre/tests/support/worlds.h"
 
 namespace gyre {
@@ -66,6 +67,33 @@ TEST(Run, RethrowsTheRootsException) {
   EXPECT_THROW(gyre::Run(throws), std::out_of_range);
   auto throws_early = []() -> Task<int> { throw std::out_of_range("no coroutine"); };
   EXPECT_THROW(gyre::Run(throws_early), std::out_of_range);
+}
+
+TEST(Run, AStoppedRootGivesCancelledOrThrowsStoppedWhereItsTypeCantHoldAStatus) {
+  EXPECT_THROW(gyre::Run(testing::EndStoppedByItself()), Stopped);
+  EXPECT_THROW(gyre::Run([]() -> Task<> { co_await testing::EndsStopped(); }), Stopped);
+  const absl::StatusOr<int> value = gyre::Run([]() -> Task<absl::StatusOr<int>> {
+    co_await testing::EndsStopped();
+    co_return 1;
+  });
+  EXPECT_TRUE(absl::IsCancelled(value.status())) << value.status();
+}
+
+TEST(Run, ABodysOwnStopGivesCancelledWithTheReasonOrNothing) {
+  const absl::Status status = gyre::Run([](Scope& scope) -> Task<absl::Status> {
+    scope.RequestStop("lunch");
+    co_await Yield();
+    co_return absl::OkStatus();
+  });
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  EXPECT_NE(status.message().find("lunch"), absl::string_view::npos) << status;
+  bool went_on = false;
+  gyre::Run([&](Scope& scope) -> Task<> {
+    scope.RequestStop();
+    co_await Yield();
+    went_on = true;
+  });
+  EXPECT_FALSE(went_on);
 }
 
 TEST(Run, TheRootsCallableAndFrameAreGoneWhenItReturns) {

@@ -599,6 +599,127 @@ TEST(Scope, AnErrorWinsOverAStopOfTheOwnerWhichShowsAtTheNextSuspension) {
   });
 }
 
+TEST(Scope, AChildsErrorAndAStopOfTheOwnerInTheSameTurnGiveTheErrorAndThenTheStop) {
+  InEveryWorld([]() -> Task<> {
+    std::string log;
+    TaskHandle<> task;
+    auto stop_owner_and_fail = [&]() -> Task<> {
+      co_await Turns(2);
+      task.RequestStop();
+      throw std::runtime_error("error ");
+    };
+    auto inner = [&](Scope& scope) -> Task<> {
+      scope.Spawn(stop_owner_and_fail);
+      co_return;
+    };
+    auto owner = [&]() -> Task<> {
+      const Outcome<> outcome = co_await AsOutcome(WithScope(inner));
+      log += outcome.stopped() ? "no error " : HookLog::What(outcome.exception());
+      Noting end(log, "stopped");
+      co_await Yield();
+      log += "went on ";
+    };
+    auto outer = [&](Scope& scope) -> Task<> {
+      task = scope.Spawn(owner);
+      co_return;
+    };
+    co_await WithScope(outer);
+    EXPECT_EQ(log, "error stopped");
+    task = TaskHandle<>();
+  });
+}
+
+TEST(Scope, AnErrorOfAChildThatIsBeingStoppedIsReportedAtTheJoin) {
+  InEveryWorld([]() -> Task<> {
+    Gate never;
+    auto fails_when_stopped = [&]() -> Task<> {
+      (void)co_await AsOutcome(WaitAt(never));
+      throw std::runtime_error("clean-up");
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(fails_when_stopped);
+      co_await Turns(2);
+      scope.RequestStop();
+    };
+    const Outcome<> outcome = co_await AsOutcome(WithScope(body));
+    EXPECT_EQ(HookLog::What(outcome.exception()), "clean-up");
+  });
+}
+
+TEST(Scope, OfThreeChildrenThatFailInTheSameTurnOneIsRethrownAndTheOthersReachTheHook) {
+  InEveryWorld([]() -> Task<> {
+    HookLog hook;
+    hook.Attach();
+    auto body = [&](Scope& scope) -> Task<> {
+      for (const char* name : {"a", "b", "c"}) scope.SpawnNamed(name, Fail, std::string(name));
+      co_return;
+    };
+    const Outcome<> outcome = co_await AsOutcome(WithScope(body));
+    std::multiset<std::string> seen{HookLog::What(outcome.exception())};
+    for (const UnhandledError& error : hook.errors) {
+      EXPECT_EQ(error.task_name, HookLog::What(error.exception)) << "it names its own task";
+      seen.insert(error.task_name);
+    }
+    EXPECT_EQ(seen, (std::multiset<std::string>{"a", "b", "c"}));
+    Loop::Current().SetUnhandledErrorHook(nullptr);
+  });
+}
+
+TEST(Scope, AnOperationUnderTwoScopesThatAreBothStoppedIsAskedOnce) {
+  InSimulation([]() -> Task<> {
+    int stops = 0;
+    auto inner = [&](Scope& scope) -> Task<> {
+      auto slow = [&]() -> Task<> { co_await StubbornWait(stops); };
+      scope.Spawn(slow);
+      co_await SleepFor(1ms);
+      scope.RequestStop();
+      scope.RequestStop();
+    };
+    auto work = [&]() -> Task<> { co_await WithScope(inner); };
+    auto outer = [&](Scope& scope) -> Task<> {
+      scope.Spawn(work);
+      co_await SleepFor(2ms);
+      scope.RequestStop();
+    };
+    co_await WithScope(outer);
+    EXPECT_EQ(stops, 1);
+  });
+}
+
+TEST(Scope, AStoppedTaskThatCantBeInterruptedLeavesTheLoopAsleep) {
+  testing::OnEpoll([]() -> Task<> {
+    int stops = 0;
+    auto slow = [&]() -> Task<> { co_await StubbornWait(stops); };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(slow);
+      scope.Spawn(slow);
+      co_await Turns(2);
+      scope.RequestStop();
+    };
+    const BackendCounters& counters = Loop::Current().backend().counters();
+    const uint64_t before = counters.waits.value();
+    co_await WithScope(body);
+    EXPECT_LE(counters.waits.value() - before, 4u) << "it slept for 10 ms, and did not look again and again";
+    EXPECT_EQ(stops, 2);
+  });
+}
+
+TEST(Scope, AStoppedTaskThatCantBeInterruptedLetsVirtualTimeGoOn) {
+  InSimulation([]() -> Task<> {
+    int stops = 0;
+    const TimePoint begin = Loop::Current().Now();
+    auto slow = [&]() -> Task<> { co_await StubbornWait(stops); };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(slow);
+      co_await Turns(2);
+      scope.RequestStop();
+      co_await SleepFor(1h);  // stopped, too
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(Loop::Current().Now() - begin, 10ms);
+  });
+}
+
 TEST(Scope, AStopReachesEveryLeafBelow) {
   InEveryWorld([]() -> Task<> {
     Gate never;
@@ -768,6 +889,47 @@ TEST(TaskHandle, StoppedBeforeItsTaskStartedTheTaskEndsAtItsFirstSuspension) {
     };
     co_await WithScope(body);
     EXPECT_EQ(log, "started ");
+  });
+}
+
+TEST(TaskHandle, RequestStopResumesNobodyBeforeItReturnsAndIsIdempotent) {
+  InEveryWorld([]() -> Task<> {
+    Gate never;
+    std::string log;
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(Watch, std::ref(never), std::ref(log));
+      co_await Turns(2);
+      task.RequestStop("first");
+      task.RequestStop("second");
+      EXPECT_EQ(log, "");
+      EXPECT_EQ(never.waiting(), 0u);
+      EXPECT_FALSE(task.Done());
+      const Outcome<>& outcome = co_await task.Join();
+      EXPECT_EQ(outcome.stop_reason().message(), "first");
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "stopped ");
+  });
+}
+
+TEST(TaskHandle, ATaskThatStopsItselfIsStoppedAtItsNextSuspension) {
+  InEveryWorld([]() -> Task<> {
+    std::string log;
+    TaskHandle<> self;
+    auto child = [&]() -> Task<> {
+      self.RequestStop();
+      log += "running ";
+      Noting end(log, "stopped");
+      co_await Yield();
+      log += "went on ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      self = scope.Spawn(child);
+      co_return;
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "running stopped");
+    self = TaskHandle<>();
   });
 }
 
