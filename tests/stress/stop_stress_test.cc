@@ -45,12 +45,13 @@ class Rival {
   Rival& operator=(const Rival&) = delete;
   ~Rival() {
     thread_.request_stop();
-    Begin();
+    Signal();
   }
 
+  // Returns when the rival is at work: so there is a race, however late its thread was woken.
   void Begin() {
-    batch_.fetch_add(1, std::memory_order_release);
-    batch_.notify_one();
+    Signal();
+    while (begun_.load(std::memory_order_acquire) != batch_.load(std::memory_order_relaxed)) std::this_thread::yield();
   }
   // Until the rival has acted on the whole batch.
   void AwaitEnd() const {
@@ -61,19 +62,30 @@ class Rival {
   }
 
  private:
+  static constexpr int kBeforehand = kBatch / 4;
+
+  void Signal() {
+    batch_.fetch_add(1, std::memory_order_release);
+    batch_.notify_one();
+  }
+
   template <class Act>
   void Work(std::stop_token end, Act act) {
     for (int seen = 0;;) {
       batch_.wait(seen, std::memory_order_acquire);
       if (end.stop_requested()) return;
-      for (int race = 0; race < kBatch; ++race) act(race);
-      done_.store(++seen, std::memory_order_release);
+      for (int race = 0; race < kBeforehand; ++race) act(race);
+      begun_.store(++seen, std::memory_order_release);
+      for (int race = kBeforehand; race < kBatch; ++race) act(race);
+      done_.store(seen, std::memory_order_release);
       done_.notify_one();
     }
   }
 
-  // Begin: release, so that the rival sees what the loop's thread prepared. Work: acquire.
+  // Signal: release, so that the rival sees what the loop's thread prepared. Work: acquire.
   std::atomic<int> batch_{0};
+  // Work: release. Begin: acquire.
+  std::atomic<int> begun_{0};
   // Work: release, so that the loop's thread sees what the rival did. AwaitEnd: acquire.
   std::atomic<int> done_{0};
   std::jthread thread_;
