@@ -442,12 +442,13 @@ TEST(StartDeathTest, ReportingBetweenTheChildsEndAndTheStartersTurnIsAUsageError
   auto report_late = [](int awaits) {
     testing::InCalmSimulation([awaits]() -> Task<> {
       std::optional<Started<>> kept;
-      auto nothing = []() -> Task<> { co_return; };
+      Gate open;
+      open.Open();
       auto serve = [&](Started<> started) -> Task<> {
         kept = std::move(started);
         co_await Yield();
         Loop::Current().CallSoon([&] { (*kept)(); });
-        for (int i = 0; i < awaits; ++i) co_await nothing();
+        for (int i = 0; i < awaits; ++i) co_await open.Wait();
       };
       auto body = [&](Scope& scope) -> Task<> {
         auto start = [&]() -> Task<> { co_await scope.Start(serve); };
