@@ -143,7 +143,8 @@ class Scenario {
 
   void CheckConversations() const {
     for (const auto& [port, talk] : conversations_) {
-      if (port != 0) EXPECT_EQ(WhatIsWrong(talk), "");  // 0: ended before the server could ask who it was
+      if (port == 0) continue;  // ended before the server could ask who it was
+      EXPECT_EQ(WhatIsWrong(talk), "");
     }
   }
 

@@ -1,3 +1,5 @@
+// Long, but one thing: the rules need one another, as what they say of does. From the top: the loop, stops, waits, then
+// one function or a few for each kind of node.
 #include "gyre/tests/support/scope_model.h"
 
 #include <deque>
