@@ -1,7 +1,8 @@
 // Every awaitable of runtime/, stopped at every await in every way: nothing leaks, nothing hangs.
 #include <chrono>
 #include <cstddef>
-#include <memory>
+#include <optional>
+#include <stop_token>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "gyre/runtime/context_var.h"
 #include "gyre/runtime/deadline.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/map_as_completed.h"
 #include "gyre/runtime/map_concurrent.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/shielded.h"
@@ -24,6 +26,7 @@
 #include "gyre/runtime/when_any.h"
 #include "gyre/runtime/with_cleanup.h"
 #include "gyre/runtime/with_scope.h"
+#include "gyre/runtime/with_stop_token.h"
 #include "gyre/tests/support/counted.h"
 #include "gyre/tests/support/gate.h"
 #include "gyre/tests/support/permits.h"
@@ -213,16 +216,65 @@ TEST(ExploreAwaitables, CleanUpsNestAndRunOnce) {
 }
 
 TEST(ExploreAwaitables, MapConcurrentWithALimit) {
+  ExpectNothingFound(6, []() -> Task<> {
+    const Counted counted;
+    const std::vector<int> items{1, 2, 3, 4, 5, 6};
+    auto nap = [](int item) { return Nap(1ms * item, item); };
+    const std::vector<int> results = co_await MapConcurrent(items, 2, nap);
+    EXPECT_EQ(results, items);
+  });
+}
+
+TEST(ExploreAwaitables, MapAsCompletedToTheEndAndLeftEarly) {
+  ExpectNothingFound(10, []() -> Task<> {
+    const Counted counted;
+    const std::vector<int> items{3, 1, 2, 4};
+    auto nap = [](int item) { return Nap(1ms * item, item); };
+    auto take_all = [](Completed<int>& naps) -> Task<> {
+      for (;;) {
+        const auto nap = co_await naps.Next();
+        if (!nap) break;
+        co_await SleepFor(1ms);
+      }
+    };
+    co_await MapAsCompleted(items, 2, nap, take_all);
+    auto take_one = [](Completed<int>& naps) -> Task<> { static_cast<void>(co_await naps.Next()); };
+    co_await MapAsCompleted(items, 3, nap, take_one);
+  });
+}
+
+TEST(ExploreAwaitables, StopTokensThatAreSetAndThatAreNot) {
   ExpectNothingFound(
-      6,
-      []() -> Task<> {
+      3,
+      [](Scope& scope) -> Task<> {
         const Counted counted;
-        const std::vector<int> items{1, 2, 3, 4, 5, 6};
-        auto nap = [](int item) { return Nap(1ms * item, item); };
-        const std::vector<int> results = co_await MapConcurrent(items, 2, nap);
-        EXPECT_EQ(results, items);
+        std::stop_source source;
+        const absl::StatusOr<int> in_time = co_await WithStopToken(source.get_token(), Nap(1ms));
+        scope.Spawn(
+            [](std::stop_source stop) -> Task<> {
+              co_await SleepFor(1ms);
+              stop.request_stop();
+            },
+            source);
+        const absl::StatusOr<int> cut_short = co_await WithStopToken(source.get_token(), Nap(1h));
+        EXPECT_TRUE(in_time.ok());
+        EXPECT_EQ(cut_short.status().code(), absl::StatusCode::kCancelled);
       },
-      ExplorerOptions());  // its tasks have no handles: nobody else can stop one alone
+      ExplorerOptions());  // without whom sets the token, the nap takes its hour
+}
+
+ContextVar<Counted> g_request;
+
+TEST(ExploreAwaitables, ContextValuesDieWithTheirTasks) {
+  ExpectNothingFound(3, [](Scope& scope) -> Task<> {
+    g_request.Set(Counted());
+    scope.Spawn([]() -> Task<> {
+      co_await Yield();
+      g_request.Set(Counted());
+      co_await SleepFor(1ms);
+    });
+    co_await SleepFor(2ms);
+  });
 }
 
 TEST(ExploreAwaitables, ALeafOfOnesOwn) {
