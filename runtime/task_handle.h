@@ -26,8 +26,8 @@ namespace internal {
 template <class T>
 class [[nodiscard]] JoinLeaf final : public JoinLeafBase {
  public:
-  // Takes the caller's reference over.
-  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) {}
+  // The operation keeps its own reference: the outcome is good as long as either lives.
+  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) { task_.Ref(); }
   ~JoinLeaf() { task_.Unref(); }
 
   template <class P>
@@ -48,7 +48,7 @@ class [[nodiscard]] JoinOperation {
   ~JoinOperation() {
     if (task_ != nullptr) task_->Unref();
   }
-  auto operator co_await() && { return JoinLeaf<T>(*std::exchange(task_, nullptr)); }
+  auto operator co_await() && { return JoinLeaf<T>(*task_); }
 
  private:
   TaskState<T>* task_;  // counted
