@@ -50,7 +50,8 @@ class RunningServer {
   RunningServer(const RunningServer&) = delete;
   RunningServer& operator=(const RunningServer&) = delete;
   ~RunningServer() {
-    eventfd_write(stop_fd_, 1);
+    const std::uint64_t one = 1;
+    GYRE_CHECK(write(stop_fd_, &one, sizeof(one)) == sizeof(one), "an eventfd that nobody has written to takes a one");
     thread_.join();
     close(stop_fd_);
   }

@@ -1,6 +1,9 @@
 // gyre, written as a user would: the handler is examples/echo_server.cc's.
 #include <poll.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstdint>
 #include <string>
 #include <thread>
 #include <utility>
@@ -43,6 +46,9 @@ void RunGyreEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, S
       pollfd watched{stop_fd, POLLIN, 0};
       while (poll(&watched, 1, /*timeout=*/-1) < 0) {
       }
+      // Taking the signal, not just hearing of it, orders this after all that its sender has done with the loop's counters.
+      std::uint64_t signal = 0;
+      if (read(stop_fd, &signal, sizeof(signal)) != sizeof(signal)) ServerFailed("gyre", "read(stop_fd)", errno);
       loop.Post([&scope] { scope.RequestStop(); });
     });
     counters->syscalls = [&loop] { return loop.backend().counters().syscalls.value(); };
