@@ -49,6 +49,8 @@ Loop::Loop(Backend& backend)
 
 Loop::~Loop() = default;
 
+uint64_t Loop::Ticks() const { return is_simulated_ ? 0 : ReadTicks(); }
+
 Loop& Loop::Current() {
   GYRE_CHECK(internal::tls_loop != nullptr,
              "Loop::Current() was called outside a loop: call it from a task or callback that gyre::Run runs, or use "
@@ -65,7 +67,7 @@ TimePoint Loop::Now() {
 
 void Loop::RefreshClock() {
   is_clock_stale_ = false;
-  const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
+  const uint64_t ticks = Ticks();
   if (ticks != 0 && ticks - clock_ticks_ < kClockTicks) return;
   clock_ticks_ = ticks;
   const TimePoint now = backend_.ReadClock();
@@ -110,7 +112,7 @@ void Loop::RunUntil(const bool& is_done) {
   internal::tls_pool = internal::HasAllocationHook() ? nullptr : &core_.pool;
   is_running_ = true;
   scheduling_rng_ = backend_.scheduling_rng();
-  poll_ticks_ = check_ticks_ = ReadTicks();
+  poll_ticks_ = check_ticks_ = Ticks();
   while (!is_done) Turn(is_done);
   End();
   is_running_ = false;
@@ -147,6 +149,7 @@ void Loop::RunReady(const bool& is_done) {
   batch.Append(core_.ready);
   if (scheduling_rng_ != nullptr) [[unlikely]] Shuffle(batch, *scheduling_rng_);
   int32_t in_a_row = 0;
+  int until_check = until_check_;  // in a register: a short task costs little more than counting it
   for (int left = kTasksPerTurnMax; left > 0; --left) {
     internal::Runnable* node;
     if (core_.run_next != nullptr) [[unlikely]] {
@@ -165,15 +168,19 @@ void Loop::RunReady(const bool& is_done) {
     node->Run();
     while (internal::Runnable* finished = core_.reap.Pop()) [[unlikely]] finished->Run();
     core_.current = nullptr;
-    if (is_done || BatchTimeIsUp()) [[unlikely]] break;
+    if (is_done) [[unlikely]] break;
+    if (--until_check > 0) [[likely]] continue;
+    const bool is_time_up = BatchTimeIsUp();
+    until_check = check_interval_;
+    if (is_time_up) break;
   }
+  until_check_ = until_check;
   batch.Append(core_.ready);
   core_.ready.Append(batch);
 }
 
 bool Loop::BatchTimeIsUp() {
-  if (--until_check_ > 0) return false;
-  const uint64_t ticks = is_simulated_ ? 0 : ReadTicks();
+  const uint64_t ticks = Ticks();
   const uint64_t since_check = ticks - check_ticks_;
   check_ticks_ = ticks;
   if (since_check > kLongTicks) {
@@ -181,7 +188,6 @@ bool Loop::BatchTimeIsUp() {
   } else if (check_interval_ < kCheckIntervalMax) {
     check_interval_ *= 2;
   }
-  until_check_ = check_interval_;
   is_poll_due_ = ticks - poll_ticks_ > kBatchTicks;
   return is_poll_due_;
 }
@@ -215,14 +221,14 @@ void Loop::PollOrSleep() {
   if (!core_.ready.empty() || core_.run_next != nullptr) {
     if (!is_poll_due_ && !is_simulated_) return;
     is_poll_due_ = false;
-    poll_ticks_ = is_simulated_ ? 0 : ReadTicks();
+    poll_ticks_ = Ticks();
     backend_.Turn(TimePoint());
     return;
   }
   if (!inbox_.TrySleep()) return;
   is_asleep_ = true;
   backend_.Turn(timers_.NextExpiry().value_or(kNever));
-  poll_ticks_ = check_ticks_ = ReadTicks();
+  poll_ticks_ = check_ticks_ = Ticks();
   is_poll_due_ = false;
   clock_ticks_ = 0;  // time has passed: read the clock afresh
 }

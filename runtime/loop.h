@@ -178,6 +178,7 @@ class Loop {
   void RunReady(const bool& is_done);
   void CountOwedWake(bool is_pushed_to);
   void Shuffle(internal::ReadyQueue& batch, internal::Rng& rng);
+  uint64_t Ticks() const;
   bool BatchTimeIsUp();
   void FireTimers();
   void PollOrSleep();
