@@ -1,9 +1,12 @@
-// The least a coroutine can cost: recycled frames, symmetric transfer, and nothing else. What task_bench compares with.
+// The least a coroutine can cost: recycled frames, symmetric transfer, and nothing else. What task_bench and scope_bench
+// compare with.
 #ifndef GYRE_BENCH_RAW_COROUTINE_H_
 #define GYRE_BENCH_RAW_COROUTINE_H_
 
+#include <array>
 #include <coroutine>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <utility>
@@ -25,6 +28,20 @@ class RawFrames {
   };
   static constexpr size_t kBytes = 256;
   static inline Block* free_ = nullptr;
+};
+
+// A ready queue at its barest, for a power of two of handles: push at the tail, resume the head.
+class RawRing {
+ public:
+  void Push(std::coroutine_handle<> handle) { slots_[tail_++ % slots_.size()] = handle; }
+  void RunAll() {
+    while (head_ != tail_) slots_[head_++ % slots_.size()].resume();
+  }
+
+ private:
+  std::array<std::coroutine_handle<>, 1024> slots_;
+  uint32_t head_ = 0;
+  uint32_t tail_ = 0;
 };
 
 class RawTask {

@@ -2,7 +2,8 @@
 //
 // "A raw spawn" is the least that lets a coroutine run later: a recycled frame, a push to a ring, a pop, a resumption, the
 // frame's end, and a count of those that are still out. It can't be joined, stopped or named, and its errors go nowhere.
-#include <array>
+#include <malloc.h>
+
 #include <coroutine>
 #include <cstdint>
 #include <cstdio>
@@ -10,8 +11,6 @@
 #include <exception>
 #include <string_view>
 #include <vector>
-
-#include <malloc.h>
 
 #include "gyre/bench/cost_table.h"
 #include "gyre/bench/raw_coroutine.h"
@@ -25,19 +24,6 @@ namespace gyre::bench {
 namespace {
 
 // --- raw
-
-class RawRing {
- public:
-  void Push(std::coroutine_handle<> handle) { slots_[tail_++ % slots_.size()] = handle; }
-  void RunAll() {
-    while (head_ != tail_) slots_[head_++ % slots_.size()].resume();
-  }
-
- private:
-  std::array<std::coroutine_handle<>, 1024> slots_;
-  uint32_t head_ = 0;
-  uint32_t tail_ = 0;
-};
 
 // Runs when the ring comes to it, and destroys itself.
 class RawSpawned {

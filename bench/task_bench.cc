@@ -1,5 +1,4 @@
-// What do tasks cost: an await, a yield, a spawn, a stop?
-#include <array>
+// What do tasks cost: an await, a yield, a stop? (A spawn: scope_bench.)
 #include <coroutine>
 #include <cstdint>
 #include <vector>
@@ -63,72 +62,26 @@ double GyreYield(uint64_t count) {
   return elapsed;
 }
 
-// A power of two that holds all the handles: push at the tail, resume the head.
-class Ring {
- public:
-  void Push(std::coroutine_handle<> handle) { slots_[tail_++ % slots_.size()] = handle; }
-  void RunAll() {
-    while (head_ != tail_) slots_[head_++ % slots_.size()].resume();
-  }
-  struct YieldAwaiter {
-    explicit YieldAwaiter(Ring& ring) : ring(ring) {}
-    bool await_ready() noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> handle) { ring.Push(handle); }
-    void await_resume() noexcept {}
-    Ring& ring;
-  };
-  YieldAwaiter Yield() { return YieldAwaiter(*this); }
-
- private:
-  std::array<std::coroutine_handle<>, 1024> slots_;
-  uint32_t head_ = 0;
-  uint32_t tail_ = 0;
+struct RawYieldAwaiter {
+  explicit RawYieldAwaiter(RawRing& ring) : ring(ring) {}
+  bool await_ready() noexcept { return false; }
+  void await_suspend(std::coroutine_handle<> handle) { ring.Push(handle); }
+  void await_resume() noexcept {}
+  RawRing& ring;
 };
 
-RawTask RawYielder(Ring& ring, uint64_t rounds) {
-  for (uint64_t i = 0; i < rounds; ++i) co_await ring.Yield();
+RawTask RawYielder(RawRing& ring, uint64_t rounds) {
+  for (uint64_t i = 0; i < rounds; ++i) co_await RawYieldAwaiter(ring);
   co_return 0;
 }
 double RawYield(uint64_t count) {
-  static Ring ring;
+  static RawRing ring;
   std::vector<RawTask> tasks;
   for (uint64_t i = 0; i < kYielders; ++i) tasks.push_back(RawYielder(ring, count / kYielders));
   for (RawTask& task : tasks) ring.Push(task.frame());
   const Stopwatch watch;
   ring.RunAll();
   return watch.ElapsedNs();
-}
-
-// --- spawn and join
-
-Task<> Nothing() { co_return; }
-
-double GyreSpawnJoin(uint64_t count) {
-  double elapsed = 0;
-  auto body = [&](Scope& scope) -> Task<> {
-    const Stopwatch watch;
-    for (uint64_t i = 0; i < count; ++i) {
-      TaskHandle<> task = scope.Spawn(Nothing);
-      static_cast<void>(co_await task.Join());
-    }
-    elapsed = watch.ElapsedNs();
-  };
-  Run(body);
-  return elapsed;
-}
-
-double GyreSpawnMany(uint64_t count) {
-  constexpr uint64_t kBatch = 1000;
-  auto batch = [](Scope& scope) -> Task<> {
-    for (uint64_t i = 0; i < kBatch; ++i) scope.Spawn(Nothing);
-    co_return;
-  };
-  auto all = [&]() -> Task<double> {
-    const Stopwatch watch;
-    for (uint64_t i = 0; i < count / kBatch; ++i) co_await WithScope(batch);
-    co_return watch.ElapsedNs();
-  };
-  return Run(all);
 }
 
 // --- stop of a suspended task, eight frames deep
@@ -181,10 +134,6 @@ int main(int argc, char** argv) {
           .Limit(10)
           .Operations(200'000)
           .Peers("Photon 359, Go 880, Tokio 1784, Asio 7976"),
-      CostRow("spawn + join : raw await", &gyre::bench::GyreSpawnJoin, &gyre::bench::RawAwait)
-          .Peers("corral 74, Photon 180, Tokio 204, Asio 241, Go 334"),
-      CostRow("spawn 1000, join all : raw await", &gyre::bench::GyreSpawnMany, &gyre::bench::RawAwait)
-          .Peers("corral 31, libcoro 109, Tokio 144, Asio 175, Go 189"),
   };
   return gyre::bench::RunCostTable(argc, argv, "tasks", rows);
 }
