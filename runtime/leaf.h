@@ -65,7 +65,7 @@ class Leaf : public internal::Runnable {
     if (start()) {
       if (--internal::tls_budget > 0) [[likely]] return false;
       state_ = State::kCompleted;  // done, but others must have their turn first
-      scope->loop()->PushReady(*this);
+      internal::tls_loop->PushReady(*this);
       return true;
     }
     if (state_ == State::kIdle) {
@@ -85,23 +85,23 @@ class Leaf : public internal::Runnable {
     waiter_ = &awaiting.promise();
     if (waiter_->scope()->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return;
     state_ = State::kCompleted;
-    waiter_->scope()->loop()->PushReady(*this);
+    internal::tls_loop->PushReady(*this);
   }
 
   // Ends the wait: the coroutine runs in the next turn. The result is in the derived class.
   void Complete() {
     EnterCompleted(State::kCompleted);
-    loop_core().PushReady(*this);
+    internal::tls_loop->PushReady(*this);
   }
   // As Complete, but right after the running task: for a wake-up by that task.
   void CompleteNext() {
     EnterCompleted(State::kCompleted);
-    loop_core().PushNext(*this);
+    internal::tls_loop->PushNext(*this);
   }
   // Ends the wait with nothing handed over: the coroutine unwinds.
   void CompleteStopped() {
     EnterCompleted(State::kStopped);
-    loop_core().PushReady(*this);
+    internal::tls_loop->PushReady(*this);
   }
   // As Complete, from any thread, also from a signal handler. Only for a leaf whose OnStop leaves the completion to this
   // call: exactly one of them ends the wait.

@@ -84,7 +84,7 @@ class [[nodiscard]] Outcome {
   }
 
   // Why it was stopped; a blank reason if it was not, or if nobody knows.
-  const StopReason& stop_reason() const { return shared_stop_reason().get(); }
+  StopReason stop_reason() const { return shared_stop_reason().get(); }
   const internal::SharedStopReason& shared_stop_reason() const {
     static const internal::SharedStopReason kNone;
     return stopped() ? reason_ : kNone;

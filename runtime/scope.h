@@ -114,8 +114,8 @@ class Scope final : private internal::TaskOwner {
   }
   // This scope, or one around it, was asked to stop.
   bool StopRequested() const { return ScopeCore::StopRequested(); }
-  // Why; blank while it was not. Valid as long as the scope.
-  const StopReason& stop_reason() const { return reason().get(); }
+  // Why; blank while it was not.
+  StopReason stop_reason() const { return reason().get(); }
   // For code that knows std::stop_token: set when this scope is stopped. Its callbacks run on the loop, inside RequestStop.
   std::stop_token stop_token() { return StopToken(); }
   // For other threads: asks this scope to stop, also when it has long ended. See stop_handle.h.

@@ -2,6 +2,8 @@
 
 #include <string>
 
+#include "gyre/runtime/internal/source_place.h"
+
 namespace gyre {
 
 std::string StopReason::ToString() const {
@@ -18,9 +20,21 @@ std::string StopReason::ToString() const {
   return text;
 }
 
-const StopReason& internal::SharedStopReason::get() const {
-  static const StopReason kBlank;
-  return record_ != nullptr ? record_->reason : kBlank;
+internal::SharedStopReason::SharedStopReason(StopReason&& reason) {
+  const SourcePlace place(reason.where_);
+  if (reason.message_.empty() && reason.by_task_name_.empty() && reason.by_task_id_ <= kTaskIdMax && place.is_known()) {
+    word_ = uint64_t{static_cast<uint32_t>(place.distance())} << 32 | reason.by_task_id_ << 1 | kPacked;
+  } else {
+    word_ = reinterpret_cast<uint64_t>(new Record(std::move(reason)));
+  }
+}
+
+StopReason internal::SharedStopReason::get() const {
+  if (const Record* record = this->record()) return record->reason;
+  if (word_ == 0) return StopReason();
+  StopReason reason(SourcePlace::FromDistance(static_cast<int32_t>(word_ >> 32)).where());
+  reason.by_task_id_ = static_cast<uint32_t>(word_) >> 1;
+  return reason;
 }
 
 }  // namespace gyre

@@ -17,7 +17,8 @@ namespace gyre {
 
 namespace internal {
 class ScopeCore;
-}
+class SharedStopReason;
+}  // namespace internal
 
 class StopReason {
  public:
@@ -30,17 +31,20 @@ class StopReason {
   StopReason(const char* message, std::source_location where = std::source_location::current())
       : message_(message), where_(where) {}
 
-  const std::string& message() const { return message_; }
+  const std::string& message() const& { return message_; }
+  std::string message() && { return std::move(message_); }
   const std::source_location& where() const { return where_; }
   // The task that asked; 0 and empty for a callback, a timer, another thread or code outside any task.
   uint64_t by_task_id() const { return by_task_id_; }
-  const std::string& by_task_name() const { return by_task_name_; }
+  const std::string& by_task_name() const& { return by_task_name_; }
+  std::string by_task_name() && { return std::move(by_task_name_); }
 
   // "MESSAGE (FILE:LINE)", or "stop requested (FILE:LINE)" without a message; "..., by task 7 \"name\"" if known.
   std::string ToString() const;
 
  private:
   friend class internal::ScopeCore;
+  friend class internal::SharedStopReason;
 
   std::string message_;
   std::source_location where_;
@@ -51,28 +55,40 @@ class StopReason {
 namespace internal {
 
 // One stop's reason, shared by the scope that was asked and the outcomes of all that it stopped. Null: not known.
+//
+// A reason without text, which is what most stops have, is packed into the word itself: its place and the asking task's id.
+// Others are a counted record.
 class SharedStopReason {
  public:
   SharedStopReason() = default;
   // Throws std::bad_alloc.
-  explicit SharedStopReason(StopReason&& reason) : record_(new Record(std::move(reason))) {}
-  SharedStopReason(const SharedStopReason& other) noexcept : record_(other.record_) {
+  explicit SharedStopReason(StopReason&& reason);
+  SharedStopReason(const SharedStopReason& other) noexcept : word_(other.word_) {
     // Outcomes may be copied on any thread. Relaxed: a copy is made from a living reference.
-    if (record_ != nullptr) record_->references.fetch_add(1, std::memory_order_relaxed);
+    if (Record* record = this->record()) record->references.fetch_add(1, std::memory_order_relaxed);
   }
-  SharedStopReason(SharedStopReason&& other) noexcept : record_(std::exchange(other.record_, nullptr)) {}
+  SharedStopReason(SharedStopReason&& other) noexcept : word_(std::exchange(other.word_, 0)) {}
   SharedStopReason& operator=(SharedStopReason other) noexcept {
-    std::swap(record_, other.record_);
+    std::swap(word_, other.word_);
     return *this;
   }
   ~SharedStopReason() {
     // acq_rel: the last owner sees all that others did before they let go.
-    if (record_ != nullptr && record_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete record_;
+    Record* record = this->record();
+    if (record != nullptr && record->references.fetch_sub(1, std::memory_order_acq_rel) == 1) delete record;
   }
 
-  explicit operator bool() const { return record_ != nullptr; }
+  explicit operator bool() const { return word_ != 0; }
   // A blank reason if none is known.
-  const StopReason& get() const;
+  StopReason get() const;
+
+  // A packed reason as a word whose lowest bit is set, for a place that is too small for more; 0 if it is not packed.
+  uint64_t packed_word() const { return (word_ & kPacked) != 0 ? word_ : 0; }
+  static SharedStopReason FromPackedWord(uint64_t word) {
+    SharedStopReason reason;
+    reason.word_ = word;
+    return reason;
+  }
 
  private:
   struct Record {
@@ -80,9 +96,15 @@ class SharedStopReason {
     const StopReason reason;
     std::atomic<uint32_t> references{1};
   };
+  // Bit 0: packed. Then bits 1 to 31 are the task's id, and 32 to 63 the place.
+  static constexpr uint64_t kPacked = 1;
+  static constexpr uint64_t kTaskIdMax = (uint64_t{1} << 31) - 1;
 
-  Record* record_ = nullptr;
+  Record* record() const { return (word_ & kPacked) != 0 ? nullptr : reinterpret_cast<Record*>(word_); }
+
+  uint64_t word_ = 0;
 };
+static_assert(sizeof(void*) == sizeof(uint64_t), "gyre is for 64-bit systems");
 
 }  // namespace internal
 }  // namespace gyre

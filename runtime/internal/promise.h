@@ -12,7 +12,6 @@
 #ifndef GYRE_RUNTIME_INTERNAL_PROMISE_H_
 #define GYRE_RUNTIME_INTERNAL_PROMISE_H_
 
-#include <bit>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
@@ -24,6 +23,7 @@
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/loop_core.h"
 #include "gyre/runtime/internal/scope_core.h"
+#include "gyre/runtime/internal/source_place.h"
 
 #if defined(__clang__) && __clang_major__ < 17
 #error "gyre needs clang 17 or later: earlier ones miscompile coroutines (llvm #56301)"
@@ -66,30 +66,6 @@ class Boundary : public Runnable {
  protected:
   Boundary() : Runnable(/*is_ordered=*/false) {}
   ~Boundary() = default;
-};
-
-// A place in the source, in four bytes: as a distance between statics of one program. None where it does not fit.
-class AwaitPlace {
- public:
-  AwaitPlace() = default;
-  explicit AwaitPlace(std::source_location where) {
-    static_assert(sizeof(where) == sizeof(void*), "std::source_location is expected to be one pointer");
-    const intptr_t distance = std::bit_cast<intptr_t>(where) - reinterpret_cast<intptr_t>(&kAnchor);
-    distance_ = static_cast<int32_t>(distance);
-#if defined(__PIC__) && !defined(__PIE__)
-    // Code of a shared library: the anchor may be another library's, too far away.
-    if (distance_ != distance) [[unlikely]] distance_ = 0;
-#endif
-  }
-  bool is_known() const { return distance_ != 0; }
-  std::source_location where() const {
-    if (!is_known()) return std::source_location();
-    return std::bit_cast<std::source_location>(reinterpret_cast<intptr_t>(&kAnchor) + distance_);
-  }
-
- private:
-  static constexpr char kAnchor = 0;
-  int32_t distance_ = 0;
 };
 
 #ifdef GYRE_INTERNAL_GCC12
@@ -156,7 +132,7 @@ class PromiseBase {
   decltype(auto) await_transform(A&& awaitable,
                                  std::source_location where = std::source_location::current()) noexcept {
     static_assert(!requires { awaitable.Join(); }, "gyre: to wait for a spawned task, co_await handle.Join()");
-    place_ = AwaitPlace(where);
+    place_ = SourcePlace(where);
 #ifdef GYRE_INTERNAL_GCC12
     if constexpr (requires { awaitable.await_ready(); }) {
       return AwaiterReference<std::remove_reference_t<A>>(awaitable);
@@ -168,7 +144,7 @@ class PromiseBase {
 #endif
   }
   // Where the frame awaits, or awaited last; before that, with GYRE_DEBUG_CHECKS, where its coroutine is defined.
-  AwaitPlace place() const { return place_; }
+  SourcePlace place() const { return place_; }
   // The frame that awaits this one, also across operations like WithScope; null at the top of a spawned task and of the
   // root, and before Start. For reports.
   const PromiseBase* awaiter() const {
@@ -218,7 +194,7 @@ class PromiseBase {
 
  protected:
   void SetState(FrameState state) { state_ = state; }
-  void SetPlace(std::source_location where) { place_ = AwaitPlace(where); }
+  void SetPlace(std::source_location where) { place_ = SourcePlace(where); }
 
 #ifdef GYRE_INTERNAL_GCC12
   // gcc 12 can place the promise 8 bytes off (PR 106188): everything after that jumps to garbage. Caught here instead.
@@ -246,7 +222,7 @@ class PromiseBase {
   uintptr_t continuation_;
   ScopeCore* scope_ = nullptr;  // null until Start
   FrameState state_ = FrameState::kUnfinished;
-  AwaitPlace place_;  // beside state_, so that one store makes both
+  SourcePlace place_;  // beside state_, so that one store makes both
 
 #ifdef GYRE_INTERNAL_GCC12
   static inline constinit thread_local void* last_block_ = nullptr;

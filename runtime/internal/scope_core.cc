@@ -29,7 +29,8 @@ SharedStopReason ScopeCore::reason() const {
   if (!StopRequested()) return SharedStopReason();
   const ScopeCore* scope = this;
   while (!scope->is_stopped_here_ && scope->parent_ != nullptr) scope = scope->parent_;
-  return scope->extras_ != nullptr ? scope->extras_->reason : SharedStopReason();
+  if ((scope->extras_ & kReasonBit) != 0) return SharedStopReason::FromPackedWord(scope->extras_);
+  return scope->extras_ != 0 ? scope->extras_or_null()->reason : SharedStopReason();
 }
 
 void ScopeCore::StoreReason(StopReason&& reason) noexcept {
@@ -40,7 +41,12 @@ void ScopeCore::StoreReason(StopReason&& reason) noexcept {
         reason.by_task_name_ = task->name();
       }
     }
-    extras().reason = SharedStopReason(std::move(reason));
+    SharedStopReason shared(std::move(reason));
+    if (extras_ == 0 && shared.packed_word() != 0) {
+      extras_ = shared.packed_word();
+    } else {
+      extras().reason = std::move(shared);
+    }
   } catch (const std::bad_alloc&) {
   }
 }
@@ -58,6 +64,11 @@ void ScopeCore::LetStopIn() noexcept { PassStopDown(); }
 // request further stops, but no node below goes away, because nothing resumes.
 void ScopeCore::PassStopDown() noexcept {
   if (StopRequested()) return;  // a stop from above has been everywhere below
+  if ((below_ & kLeafBit) != 0 && !HasStopSource()) {  // a task that waits: the common case
+    attention_ |= kStopRequested;
+    TakeLeaf()->DeliverStop();
+    return;
+  }
   auto mark = [this](ScopeCore& scope) {
     const bool is_outside = scope.is_shielded_ && &scope != this;
     if (is_outside ? scope.is_told_ : scope.StopRequested()) return false;
@@ -77,11 +88,11 @@ void ScopeCore::PassStopDown() noexcept {
     if (!scope->is_due_) continue;
     scope->is_due_ = false;
     if (scope->is_told_ && !scope->StopRequested()) {
-      scope->extras_->listener->OnStopArrived();
+      scope->extras().listener->OnStopArrived();
       continue;
     }
     if (Leaf* leaf = scope->TakeLeaf()) leaf->DeliverStop();
-    if (scope->extras_ != nullptr && scope->extras_->source.stop_possible()) scope->extras_->source.request_stop();
+    if (scope->HasStopSource()) scope->extras().source.request_stop();
   }
 }
 
@@ -99,23 +110,32 @@ void ScopeCore::Reparent(ScopeCore& parent) noexcept {
   if (parent.StopRequested()) PassStopDown();
 }
 
+bool ScopeCore::HasStopSource() const {
+  const ScopeExtras* extras = extras_or_null();
+  return extras != nullptr && extras->source.stop_possible();
+}
+
 ScopeExtras& ScopeCore::extras() {
-  if (extras_ == nullptr) extras_ = new ScopeExtras;
-  return *extras_;
+  if (extras_ == 0 || (extras_ & kReasonBit) != 0) {
+    auto* extras = new ScopeExtras;
+    if (extras_ != 0) extras->reason = SharedStopReason::FromPackedWord(extras_);
+    extras_ = reinterpret_cast<uintptr_t>(extras);
+  }
+  return *reinterpret_cast<ScopeExtras*>(extras_);
 }
 
 TimePoint ScopeCore::EffectiveDeadline() const {
   TimePoint first = kNever;
   for (const ScopeCore* scope = this; scope != nullptr; scope = scope->is_shielded_ ? nullptr : scope->parent_) {
     if (scope->StopRequested()) return TimePoint::min();
-    if (scope->extras_ != nullptr) first = std::min(first, scope->extras_->deadline);
+    if (const ScopeExtras* extras = scope->extras_or_null()) first = std::min(first, extras->deadline);
   }
   return first;
 }
 
 void ScopeCore::DropExtras() noexcept {
-  ScopeExtras* extras = std::exchange(extras_, nullptr);
-  if (!are_extras_foreign_) delete extras;
+  const uintptr_t extras = std::exchange(extras_, 0);
+  if ((extras & kReasonBit) == 0 && !are_extras_foreign_) delete reinterpret_cast<ScopeExtras*>(extras);
 }
 
 std::stop_token ScopeCore::StopToken() {
@@ -136,7 +156,8 @@ TaskCore* ScopeCore::NearestTask() {
 
 ContextRef ScopeCore::Context() const {
   for (const ScopeCore* scope = this; scope != nullptr; scope = scope->parent_) {
-    if (scope->extras_ != nullptr && scope->extras_->context != nullptr) return scope->extras_->context;
+    const ScopeExtras* extras = scope->extras_or_null();
+    if (extras != nullptr && extras->context != nullptr) return extras->context;
     if (scope->kind_ == Kind::kTask) break;
   }
   return nullptr;

@@ -85,7 +85,7 @@ class ScopeCore {
   // Shielded from the stops of `parent`, of which `extras.listener` is told; not of one that has come before: see is_told().
   ScopeCore(ScopeCore& parent, ScopeExtras& extras)
       : loop_(parent.loop_),
-        extras_(&extras),
+        extras_(reinterpret_cast<uintptr_t>(&extras)),
         attention_(parent.attention_ & ~kStopRequested),
         is_shielded_(true),
         is_told_(parent.StopRequested()),
@@ -93,7 +93,7 @@ class ScopeCore {
     LinkBelow(parent);
   }
   ~ScopeCore() {
-    if ((below_ | reinterpret_cast<uintptr_t>(parent_) | reinterpret_cast<uintptr_t>(extras_)) != 0) LeaveTree();
+    if ((below_ | reinterpret_cast<uintptr_t>(parent_) | extras_) != 0) LeaveTree();
   }
   ScopeCore(const ScopeCore&) = delete;
   ScopeCore& operator=(const ScopeCore&) = delete;
@@ -127,10 +127,12 @@ class ScopeCore {
 
   // Throws std::bad_alloc.
   ScopeExtras& extras();
-  const ScopeExtras* extras_or_null() const { return extras_; }
+  const ScopeExtras* extras_or_null() const {
+    return (extras_ & kReasonBit) != 0 ? nullptr : reinterpret_cast<const ScopeExtras*>(extras_);
+  }
   // Gives the node extras that its owner keeps alive.
   void SetForeignExtras(ScopeExtras& extras) {
-    extras_ = &extras;
+    extras_ = reinterpret_cast<uintptr_t>(&extras);
     are_extras_foreign_ = true;
   }
   // The first deadline of this node and those above it, as far as they reach it: a stop that is pending counts as the
@@ -171,11 +173,12 @@ class ScopeCore {
   void Detach() {
     Unlink();
     parent_ = nullptr;
-    if (extras_ != nullptr) [[unlikely]] DropExtras();
+    if (extras_ != 0) [[unlikely]] DropExtras();
   }
 
  private:
   static constexpr uintptr_t kLeafBit = 1;
+  static constexpr uintptr_t kReasonBit = 1;
 
   // A ring; its head's predecessor is the last.
   void LinkBelow(ScopeCore& parent) {
@@ -212,11 +215,12 @@ class ScopeCore {
   template <class Enter>
   ScopeCore* NextInSubtree(ScopeCore* scope, Enter enter);
   void PassStopDown() noexcept;
+  bool HasStopSource() const;
   void DropExtras() noexcept;
   void LeaveTree() noexcept {
     GYRE_CHECK(below_ == 0, "a scope was destroyed while work in it was still suspended");
     if (parent_ != nullptr) Unlink();
-    if (extras_ != nullptr) [[unlikely]] DropExtras();
+    if (extras_ != 0) [[unlikely]] DropExtras();
   }
   void StoreReason(StopReason&& reason) noexcept;
 
@@ -225,7 +229,7 @@ class ScopeCore {
   ScopeCore* parent_ = nullptr;
   LoopCore* loop_;
   uintptr_t below_ = 0;  // the first child; or Leaf* | 1; or nothing
-  ScopeExtras* extras_ = nullptr;
+  uintptr_t extras_ = 0;  // ScopeExtras*; or the packed reason of a stop, if there is nothing else; or nothing
   uint8_t attention_;
   Kind kind_ = Kind::kPlain;
   bool is_stopped_here_ : 1 = false;

@@ -111,7 +111,6 @@ class TaskCore : public Boundary, public ScopeCore {
 
   // What failed, after the task is done; a bad status as a StatusFailure.
   virtual std::exception_ptr Failure() const = 0;
-  virtual SharedStopReason OutcomeReason() const = 0;
 
  protected:
   enum class Phase : uint8_t {
@@ -169,7 +168,6 @@ class TaskState : public TaskCore {
   const Outcome<T>& outcome() const { return outcome_; }
 
   std::exception_ptr Failure() const final { return FailureOf(outcome_); }
-  SharedStopReason OutcomeReason() const final { return outcome_.shared_stop_reason(); }
 
  protected:
   TaskState() {}
