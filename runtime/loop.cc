@@ -111,7 +111,7 @@ void Loop::RunUntil(const bool& is_done) {
   internal::tls_loop = &core_;
   internal::tls_pool = internal::HasAllocationHook() ? nullptr : &core_.pool;
   is_running_ = true;
-  scheduling_rng_ = backend_.scheduling_rng();
+  core_.scheduling_rng = backend_.scheduling_rng();
   poll_ticks_ = check_ticks_ = Ticks();
   while (!is_done) Turn(is_done);
   End();
@@ -144,29 +144,26 @@ void Loop::TakeInbox() {
   }
 }
 
+// What is ready now; what becomes ready meanwhile waits behind it for the next turn.
 void Loop::RunReady(const bool& is_done) {
-  internal::ReadyQueue batch;
-  batch.Append(core_.ready);
-  if (scheduling_rng_ != nullptr) [[unlikely]] Shuffle(batch, *scheduling_rng_);
+  if (core_.scheduling_rng != nullptr) [[unlikely]] Shuffle(*core_.scheduling_rng);
+  core_.last_of_turn = core_.ready.back();
   int32_t in_a_row = 0;
   int until_check = until_check_;  // in a register: a short task costs little more than counting it
   for (int left = kTasksPerTurnMax; left > 0; --left) {
-    internal::Runnable* node;
+    internal::Runnable* node = nullptr;
     if (core_.run_next != nullptr) [[unlikely]] {
       node = std::exchange(core_.run_next, nullptr);
-      if (++in_a_row > internal::kRunNextMax) {
-        core_.PushReady(*node);
-        in_a_row = 0;
-        node = batch.Pop();
-      }
-    } else {
-      in_a_row = 0;
-      node = batch.Pop();
+      if (++in_a_row > internal::kRunNextMax) core_.PushReady(*std::exchange(node, nullptr));
     }
-    if (node == nullptr) break;
+    if (node == nullptr) {
+      in_a_row = 0;
+      if (core_.last_of_turn == nullptr) break;
+      node = &core_.TakeFront();
+    }
     internal::tls_budget = internal::kTransferBudget;
     node->Run();
-    while (internal::Runnable* finished = core_.reap.Pop()) [[unlikely]] finished->Run();
+    core_.RunFinished();
     core_.current = nullptr;
     if (is_done) [[unlikely]] break;
     if (--until_check > 0) [[likely]] continue;
@@ -175,8 +172,6 @@ void Loop::RunReady(const bool& is_done) {
     if (is_time_up) break;
   }
   until_check_ = until_check;
-  batch.Append(core_.ready);
-  core_.ready.Append(batch);
 }
 
 bool Loop::BatchTimeIsUp() {
@@ -193,16 +188,16 @@ bool Loop::BatchTimeIsUp() {
 }
 
 // Tasks change places at random; callbacks keep their order among themselves, as promised.
-void Loop::Shuffle(internal::ReadyQueue& batch, internal::Rng& rng) {
+void Loop::Shuffle(internal::Rng& rng) {
   std::vector<internal::Runnable*> nodes;
   std::vector<internal::Runnable*> ordered;
-  while (internal::Runnable* node = batch.Pop()) {
+  while (internal::Runnable* node = core_.ready.Pop()) {
     nodes.push_back(node);
     if (node->is_ordered()) ordered.push_back(node);
   }
   for (size_t i = nodes.size(); i > 1; --i) std::swap(nodes[i - 1], nodes[rng.Below(i)]);
   size_t next_ordered = 0;
-  for (internal::Runnable* node : nodes) batch.Push(node->is_ordered() ? *ordered[next_ordered++] : *node);
+  for (internal::Runnable* node : nodes) core_.ready.Push(node->is_ordered() ? *ordered[next_ordered++] : *node);
 }
 
 void Loop::FireTimers() {
@@ -213,7 +208,7 @@ void Loop::FireTimers() {
   timers_.CollectDue(now_);
   while (internal::TimerNode* timer = timers_.PopDue()) {
     static_cast<internal::TimerEvent*>(timer)->OnTimer();
-    while (internal::Runnable* finished = core_.reap.Pop()) finished->Run();
+    core_.RunFinished();
   }
 }
 

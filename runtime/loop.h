@@ -177,7 +177,7 @@ class Loop {
   void TakeInbox();
   void RunReady(const bool& is_done);
   void CountOwedWake(bool is_pushed_to);
-  void Shuffle(internal::ReadyQueue& batch, internal::Rng& rng);
+  void Shuffle(internal::Rng& rng);
   uint64_t Ticks() const;
   bool BatchTimeIsUp();
   void FireTimers();
@@ -197,7 +197,6 @@ class Loop {
   uint64_t poll_ticks_ = 0;   // ... and when the backend was last asked
   uint64_t check_ticks_ = 0;  // ... and when BatchTimeIsUp last looked
   bool is_poll_due_ = false;  // it is time to ask it again, though tasks are ready
-  internal::Rng* scheduling_rng_ = nullptr;
   int check_interval_ = 1;    // tasks between looks
   int until_check_ = 1;
   std::shared_ptr<UnhandledErrorHook> unhandled_error_hook_;

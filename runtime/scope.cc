@@ -20,15 +20,14 @@ void Scope::LaunchWithCare(internal::TaskCore& task) {
   } else {
     task.Launch(*this);
   }
-  ++live_children_;
 }
 
-void Scope::OnTaskDone(internal::TaskCore& child, bool failed) noexcept {
+void Scope::OnChildLost(internal::TaskCore& child, bool failed) noexcept {
   if (child.was_stopped() && !child.StoppedHere()) was_child_stopped_ = true;
-  if (failed) [[unlikely]] OnChildFailed(child);
-  --live_children_;
-  if (live_children_ == 0) JoinIfDone();
+  if (failed) OnChildFailed(child);
 }
+
+void Scope::OnAllEnded() noexcept { JoinIfDone(); }
 
 void Scope::OnChildFailed(internal::TaskCore& child) noexcept {
   std::exception_ptr failure = child.Failure();
@@ -60,7 +59,7 @@ void Scope::RecordFailure(const TaskInfo& who, std::exception_ptr failure) {
 }
 
 void Scope::JoinIfDone() {
-  if (!is_body_done_ || live_children_ != 0 || is_closed_) return;
+  if (!is_body_done_ || live_children() != 0 || is_closed_) return;
   is_closed_ = true;
   loop()->PushReap(joiner_);
 }

@@ -68,7 +68,7 @@ class Scope final : private internal::TaskOwner {
   Scope(const Scope&) = delete;
   Scope& operator=(const Scope&) = delete;
 
-  // Runs `task` beside the others, from the next turn on.
+  // Runs `task` beside the others, from the next turn on, or from the first Join on if that finds it next in line.
   template <class T>
   TaskHandle<T> Spawn(Task<T> task) {
     return SpawnNamed(std::string_view(), std::move(task));
@@ -123,7 +123,7 @@ class Scope final : private internal::TaskOwner {
   // The earliest deadline that holds here: see Deadline(). kNever without one, TimePoint::min() once stopped.
   TimePoint deadline() const { return EffectiveDeadline(); }
   // Children that have not ended, and pending Starts.
-  size_t live_children() const { return live_children_; }
+  size_t live_children() const { return TaskOwner::live_children(); }
 
  private:
   friend class internal::ScopeKey;
@@ -138,14 +138,14 @@ class Scope final : private internal::TaskOwner {
     CheckHome();
     if (is_closed_ || loop()->has_context) [[unlikely]] return LaunchWithCare(task);
     task.Launch(*this);
-    ++live_children_;
   }
   void LaunchWithCare(internal::TaskCore& task);
   void CheckHome() const {
     GYRE_CHECK(internal::tls_loop == loop(), "a Scope was used on another thread than its loop's");
   }
 
-  void OnTaskDone(internal::TaskCore& child, bool failed) noexcept override;
+  void OnChildLost(internal::TaskCore& child, bool failed) noexcept override;
+  void OnAllEnded() noexcept override;
   void OnChildFailed(internal::TaskCore& child) noexcept;
   void OnBodyDone(std::exception_ptr failure);
   void RecordFailure(const TaskInfo& who, std::exception_ptr failure);
@@ -153,7 +153,6 @@ class Scope final : private internal::TaskOwner {
 
   internal::Runnable& joiner_;     // reaped when everything has ended
   const OnChildError* on_error_;   // null: a child's error stops the scope
-  size_t live_children_ = 0;
   bool is_body_done_ = false;
   bool is_closed_ = false;
   bool was_child_stopped_ = false;  // and not through its own handle
@@ -172,17 +171,14 @@ class ScopeKey {
   static bool BeginStart(Scope& scope) {
     scope.CheckHome();
     if (scope.is_closed_) return false;
-    ++scope.live_children_;
+    scope.AddChild();
     return true;
   }
-  static void EndStart(Scope& scope) {
-    --scope.live_children_;
-    scope.JoinIfDone();
-  }
+  static void EndStart(Scope& scope) { scope.RemoveChild(); }
   static bool HasFailure(const Scope& scope) { return scope.failure_ != nullptr; }
   static std::exception_ptr TakeFailure(Scope& scope) { return std::exchange(scope.failure_, nullptr); }
   static bool WasChildStopped(const Scope& scope) { return scope.was_child_stopped_; }
-  static bool IsJoined(const Scope& scope) { return scope.live_children_ == 0 && scope.failure_ == nullptr; }
+  static bool IsJoined(const Scope& scope) { return scope.live_children() == 0 && scope.failure_ == nullptr; }
 
  private:
   template <class R, class Body>

@@ -38,9 +38,12 @@ bool StartCore::HandOver() noexcept {
   return true;
 }
 
-void StartCore::OnTaskDone(TaskCore& task, bool failed) noexcept {
-  if (failed) failure_ = task.Failure();
-  was_stopped_ = task.was_stopped();
+void StartCore::OnChildLost(TaskCore& child, bool failed) noexcept {
+  if (failed) failure_ = child.Failure();
+  was_stopped_ = child.was_stopped();
+}
+
+void StartCore::OnAllEnded() noexcept {
   child_ = nullptr;
   ScopeKey::EndStart(*scope_);
   loop()->PushReap(*this);

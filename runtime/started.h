@@ -53,7 +53,8 @@ class StartCore : public TaskOwner, public Runnable {
   bool is_handed_over_ = false;
 
  private:
-  void OnTaskDone(TaskCore& task, bool failed) noexcept override;
+  void OnChildLost(TaskCore& child, bool failed) noexcept override;
+  void OnAllEnded() noexcept override;
   void Run() override;
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
 

@@ -4,7 +4,7 @@
 // Lifetime:      shares a counted state with the task. Dropping the handle changes nothing; it must not outlive its loop.
 // Cancellation:  stopping a joiner leaves the task alone; stopping the task ends a Join with a stopped Outcome.
 // Errors:        Join observes an error, it does not handle it: the scope still sees it.
-// Cost:          Join of a task that is done does not suspend.
+// Cost:          Join of a task that is done, or that is next in line and ends at once, does not suspend.
 #ifndef GYRE_RUNTIME_TASK_HANDLE_H_
 #define GYRE_RUNTIME_TASK_HANDLE_H_
 
@@ -26,20 +26,22 @@ namespace internal {
 template <class T>
 class [[nodiscard]] JoinLeaf final : public JoinLeafBase {
  public:
-  // The operation keeps its own reference: the outcome is good as long as either lives.
-  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) { task_.Ref(); }
-  ~JoinLeaf() { task_.Unref(); }
+  // The JoinOperation that made it refers to the task.
+  explicit JoinLeaf(TaskState<T>& task) : JoinLeafBase(task) {}
 
   template <class P>
   bool await_suspend(std::coroutine_handle<P> awaiting) {
     return Suspend(awaiting, [this] {
-      if (!task_.done()) task_.joiners().PushBack(*this);
-      return task_.done();
+      task_.StartIfNext();
+      if (task_.done()) return true;
+      task_.joiners().PushBack(*this);
+      return false;
     });
   }
   const Outcome<T>& await_resume() const { return static_cast<TaskState<T>&>(task_).outcome(); }
 };
 
+// Refers to the task from the call of Join to the end of its own life: so long is the outcome good without a handle.
 template <class T>
 class [[nodiscard]] JoinOperation {
  public:

@@ -34,4 +34,9 @@ void WhenAllGroup::ThrowFailure() {
   if (failure_ != nullptr && !is_status_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
+void WhenAllGroup::ThrowMissing() {
+  if (failure_ != nullptr) RethrowFailure(failure_);
+  throw Stopped("an operation of WhenAll was stopped by itself");
+}
+
 }  // namespace gyre::internal

@@ -38,23 +38,25 @@ using Slot = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
 class WhenAllGroup : public BranchGroup {
  protected:
+  WhenAllGroup() : BranchGroup(Hears::kFailures) {}
   void OnBranchEnd(BranchBase& branch, size_t index, BranchEnd end) override;
   bool PassesStopOn() const override { return was_stopped_ && failure_ == nullptr; }
 
   // Throws the first failure, unless it is a status that has its place in a slot.
   void ThrowFailure();
+  // Throws the reason why a slot has no value.
+  [[noreturn]] void ThrowMissing();
 
   // The slot's value, after ThrowFailure.
   template <class T>
   Slot<T> TakeSlot(Branch<T>& branch) {
     Outcome<T>& outcome = branch.outcome();
-    if (!outcome.has_value()) {
+    if (!outcome.has_value()) [[unlikely]] {
       if constexpr (kIsStatusLike<T>) {
         if (outcome.stopped()) return absl::CancelledError("stopped because another operation failed");
         return outcome.status();  // an exception that came after the first failure, and the hook has it
       } else {
-        if (failure_ != nullptr) RethrowFailure(failure_);
-        throw Stopped("an operation of WhenAll was stopped by itself");
+        ThrowMissing();
       }
     }
     if constexpr (std::is_void_v<T>) {
@@ -76,6 +78,7 @@ class WhenAllGroup : public BranchGroup {
 
 class OutcomesGroup : public BranchGroup {
  protected:
+  OutcomesGroup() : BranchGroup(Hears::kFailures) {}
   void OnBranchEnd(BranchBase&, size_t, BranchEnd end) override {
     if (end == BranchEnd::kStopped) was_stopped_ = true;
   }

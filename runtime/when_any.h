@@ -42,6 +42,7 @@ namespace internal {
 template <bool kOnlyOk>
 class WhenAnyGroup : public BranchGroup {
  protected:
+  WhenAnyGroup() : BranchGroup(Hears::kEverything) {}
   void OnBranchEnd(BranchBase&, size_t index, BranchEnd end) override {
     if (winner_ != kNone || (kOnlyOk && end != BranchEnd::kValue)) {
       was_stopped_ |= end == BranchEnd::kStopped;

@@ -37,32 +37,45 @@ void BranchGroup::Add(BranchBase& branch) {
 void BranchGroup::Open(PromiseBase& parent) {
   parent_frame_ = &parent;
   Attach(*parent.scope());
-  is_queued_ = true;
   loop()->PushReap(*this);
 }
 
 void BranchGroup::Run() {
-  is_queued_ = false;
-  if (!StartMore() || running_ != 0) return;
-  if (PassesStopOn()) return UnwindStopped(*parent_frame_);
-  Continue(*parent_frame_);
+  switch (phase_) {
+    case Phase::kReady:
+      phase_ = Phase::kOpen;
+      return loop()->PushReap(*this);
+    case Phase::kOpen:
+      phase_ = Phase::kStarting;
+      return loop()->PushStarting(*this);
+    case Phase::kStarting:
+      return StartMore();
+    case Phase::kStarted:
+      return End();
+  }
 }
 
-// False: the rest starts in the next turn.
-bool BranchGroup::StartMore() {
-  is_starting_ = true;
+// What a branch ends on its way comes before the next branch: it may decide.
+void BranchGroup::StartMore() {
+  LoopCore& core = *loop();
   while (to_start_ != nullptr && !is_decided_) {
     if (--tls_budget <= 0) {
-      is_starting_ = false;
-      is_queued_ = true;
-      loop()->PushReady(*this);
-      return false;
+      core.PopStarting();
+      phase_ = Phase::kReady;
+      return core.PushReady(*this);
     }
     StartBranch(*std::exchange(to_start_, to_start_->next_branch_));
+    if (!core.reap.empty()) return;
   }
+  core.PopStarting();
+  phase_ = Phase::kStarted;
   for (; to_start_ != nullptr; to_start_ = to_start_->next_branch_) to_start_->SetStopped(reason());
-  is_starting_ = false;
-  return true;
+  if (running_ == 0) End();
+}
+
+void BranchGroup::End() {
+  if (PassesStopOn()) return UnwindStopped(*parent_frame_);
+  Continue(*parent_frame_);
 }
 
 void BranchGroup::StartBranch(BranchBase& branch) {
@@ -77,8 +90,8 @@ void BranchGroup::StartBranch(BranchBase& branch) {
 
 void BranchGroup::EndBranch(BranchBase& branch, BranchEnd end) {
   branch.Detach();
-  OnBranchEnd(branch, branch.index_, end);
-  if (--running_ == 0 && !is_starting_ && !is_queued_) loop()->PushReap(*this);
+  if (end != BranchEnd::kValue || hears_ == Hears::kEverything) OnBranchEnd(branch, branch.index_, end);
+  if (--running_ == 0 && phase_ == Phase::kStarted) loop()->PushReap(*this);
 }
 
 void BranchGroup::Decide(const char* why) {

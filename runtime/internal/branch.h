@@ -1,8 +1,9 @@
 // BranchGroup and Branch: what WhenAll, WhenAny and their kin share. A group runs several awaitables side by side under one
 // node of the scope tree, each in a strand of its own, and resumes the awaiting frame when the last of them has ended.
 //
-// Branches start in argument order, one after the other, as soon as the awaiting frame is suspended: one that ends at once
-// can so keep those behind it from starting. They spend the transfer budget of the task that started them; when it is gone,
+// Branches start in argument order, one after the other, as soon as the awaiting frame is suspended: one that ends without
+// waiting for anything outside can so keep those behind it from starting, also from within scopes and combinators of its
+// own. They spend the transfer budget of the task that started them; when it is gone,
 // the rest starts in the next turn.
 //
 // Thread-safety: the loop's thread only.
@@ -43,15 +44,14 @@ class BranchBase : public Boundary, public ScopeCore {
 
  protected:
   explicit BranchBase(PromiseBase* frame) : ScopeCore(Kind::kBranch), frame_(frame) {}
-  ~BranchBase() {
-    if (frame_ != nullptr) frame_->handle().destroy();  // never started
-  }
+  ~BranchBase() = default;
 
-  // Moves the result into the outcome and destroys the frame.
+  // Both make the outcome, once. This one moves the result out of the frame and destroys that.
   virtual BranchEnd TakeResult() noexcept = 0;
   virtual void SetStopped(SharedStopReason reason) noexcept = 0;
 
   PromiseBase* frame_;  // null once destroyed
+  bool has_outcome_ = false;
 
  private:
   friend class BranchGroup;
@@ -73,7 +73,9 @@ class BranchGroup : public ScopeCore, private Runnable {
   static constexpr size_t kNone = ~size_t{0};
 
  protected:
-  BranchGroup() : ScopeCore(Kind::kPlain), Runnable(/*is_ordered=*/false) {}
+  // What OnBranchEnd is called for.
+  enum class Hears : bool { kFailures, kEverything };
+  explicit BranchGroup(Hears hears) : ScopeCore(Kind::kPlain), Runnable(/*is_ordered=*/false), hears_(hears) {}
   ~BranchGroup() = default;
 
   // In argument order, before Open.
@@ -85,7 +87,7 @@ class BranchGroup : public ScopeCore, private Runnable {
     if (parent() != nullptr) Detach();
   }
 
-  // Each time that a branch has ended.
+  // Each time that a branch has ended, if the group hears of that.
   virtual void OnBranchEnd(BranchBase& branch, size_t index, BranchEnd end) = 0;
   // After the last: true if the stop that reached the awaiting frame shall pass on.
   virtual bool PassesStopOn() const = 0;
@@ -99,9 +101,17 @@ class BranchGroup : public ScopeCore, private Runnable {
  private:
   friend class BranchBase;
 
+  enum class Phase : uint8_t {
+    kReady,     // in the ready queue, because the budget was spent; left by Run
+    kOpen,      // in the reap queue; left by Run
+    kStarting,  // among those that LoopCore::starting lists; left by StartMore
+    kStarted,   // left by End, when all branches have ended
+  };
+
   void Run() override;
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
-  bool StartMore();
+  void StartMore();
+  void End();
   void StartBranch(BranchBase& branch);
   void EndBranch(BranchBase& branch, BranchEnd end);
 
@@ -111,8 +121,8 @@ class BranchGroup : public ScopeCore, private Runnable {
   BranchBase* to_start_ = nullptr;
   size_t size_ = 0;
   size_t running_ = 0;
-  bool is_starting_ = false;
-  bool is_queued_ = false;
+  const Hears hears_;
+  Phase phase_ = Phase::kOpen;
   bool is_decided_ = false;
 };
 
@@ -120,22 +130,31 @@ template <class T>
 class Branch final : public BranchBase {
  public:
   explicit Branch(Task<T>&& task) : BranchBase(TaskAccess::Release(task)) {}
+  ~Branch() {
+    if (has_outcome_) [[likely]] std::destroy_at(&outcome_);
+    if (frame_ != nullptr) frame_->handle().destroy();  // never started
+  }
 
-  // Stopped for one that was never started.
+  // Once the group is done. Stopped for one that was never started.
   Outcome<T>& outcome() { return outcome_; }
   std::exception_ptr Failure() const override { return FailureOf(outcome_); }
 
  private:
   BranchEnd TakeResult() noexcept override {
-    ReplaceOutcome(outcome_, static_cast<Promise<T>*>(std::exchange(frame_, nullptr)));
-    if (outcome_.has_exception()) return BranchEnd::kException;
-    return outcome_.ok() ? BranchEnd::kValue : BranchEnd::kBadStatus;
+    has_outcome_ = true;
+    auto* frame = static_cast<Promise<T>*>(std::exchange(frame_, nullptr));
+    ::new (static_cast<void*>(&outcome_)) Outcome<T>(TakeOutcomeAndDestroy(frame));
+    if (outcome_.ok()) [[likely]] return BranchEnd::kValue;
+    return outcome_.has_exception() ? BranchEnd::kException : BranchEnd::kBadStatus;
   }
   void SetStopped(SharedStopReason reason) noexcept override {
-    ReplaceOutcome(outcome_, [&reason] { return Outcome<T>::FromStop(std::move(reason)); });
+    has_outcome_ = true;
+    std::construct_at(&outcome_, Outcome<T>::FromStop(std::move(reason)));
   }
 
-  Outcome<T> outcome_;
+  union {
+    Outcome<T> outcome_;
+  };
 };
 
 // Branches that stay where they are made.

@@ -15,14 +15,20 @@ namespace gyre::internal {
 // The outcome of a finished frame; the frame is destroyed. From the reap queue, never from the frame's own final await.
 // A value whose move throws becomes that exception.
 template <class T>
+Outcome<T> TakeRareOutcomeAndDestroy(Promise<T>* frame);
+template <class T>
 Outcome<T> TakeOutcomeAndDestroy(Promise<T>* frame) {
-  PromiseBase* owner = frame;
   if constexpr (std::is_void_v<T>) {
     if (frame->state() == FrameState::kValue) [[likely]] {
       frame->handle().destroy();
       return Outcome<T>::FromValue();
     }
   }
+  return TakeRareOutcomeAndDestroy(frame);
+}
+template <class T>
+Outcome<T> TakeRareOutcomeAndDestroy(Promise<T>* frame) {
+  PromiseBase* owner = frame;
   try {
     if (frame->state() == FrameState::kException) {
       std::exception_ptr error = std::move(frame->error());

@@ -18,6 +18,7 @@ class Loop;
 namespace gyre::internal {
 
 class PromiseBase;
+class Rng;
 class ScopeCore;
 
 // Hears of every leaf await of a loop: for tests that stop a program at each of them.
@@ -56,20 +57,54 @@ struct LoopCore {
     run_next = &node;
   }
 
+  // `node` runs after the running task.
+  bool IsNext(const Runnable& node) const { return ready.IsFront(node) && run_next == nullptr; }
+  // The front of the ready queue, which is not empty.
+  Runnable& TakeFront() {
+    InboxNode* front = ready.PopNode();
+    if (front == last_of_turn) last_of_turn = nullptr;
+    return static_cast<Runnable&>(*front);
+  }
+
   // Runs as soon as no coroutine of this loop is on the stack: to destroy frames that have just finished.
   void PushReap(Runnable& node) { reap.Push(node); }
+
+  // From the reap queue only: `node` runs whenever that is empty, and before those that were here first, until it leaves.
+  void PushStarting(Runnable& node) {
+    node.next = starting;
+    starting = &node;
+  }
+  // The one that is running.
+  void PopStarting() { starting = starting->next; }
+
+  // After everything that may have resumed a coroutine.
+  void RunFinished() {
+    if (!reap.empty()) [[unlikely]] RunAllFinished();
+  }
+  void RunAllFinished();
 
   ScopeCore* current = nullptr;  // the strand whose code runs; null in callbacks and between tasks
   int32_t unwinding = 0;  // depth of frame destruction by stop or Try: what IsUnwinding() tells
   FramePool pool;
   ReadyQueue ready;
   Runnable* run_next = nullptr;
+  const InboxNode* last_of_turn = nullptr;  // in `ready`; null when nothing of this turn is left there
   ReadyQueue reap;
+  InboxNode* starting = nullptr;  // combinators that have branches to start, the innermost first
   AwaitObserver* observer = nullptr;  // set before the first scope is made
+  Rng* scheduling_rng = nullptr;      // of a simulation that chooses among orders
   uint64_t last_task_id = 0;
   bool has_context = false;           // some task has set a context value
   Loop& loop;
 };
+
+inline void LoopCore::RunAllFinished() {
+  for (;;) {
+    while (Runnable* finished = reap.Pop()) finished->Run();
+    if (starting == nullptr) return;
+    static_cast<Runnable&>(*starting).Run();
+  }
+}
 
 inline constinit thread_local LoopCore* tls_loop = nullptr;
 

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "gyre/runtime/internal/inbox.h"
 
@@ -36,41 +37,38 @@ class Runnable : public InboxNode {
 // First in, first out; a Runnable's own link is used, so pushing never allocates.
 class ReadyQueue {
  public:
+  ReadyQueue() = default;
+  ReadyQueue(const ReadyQueue&) = delete;
+  ReadyQueue& operator=(const ReadyQueue&) = delete;
+
   bool empty() const { return head_ == nullptr; }
+  bool IsFront(const Runnable& node) const { return head_ == &node; }
+  // Null when empty.
+  const InboxNode* back() const { return empty() ? nullptr : reinterpret_cast<const InboxNode*>(end_); }
 
   void Push(Runnable& node) {
     node.next = nullptr;
-    if (tail_ == nullptr) {
-      head_ = &node;
-    } else {
-      tail_->next = &node;
-    }
-    tail_ = &node;
+    *end_ = &node;
+    end_ = &node.next;
   }
 
   Runnable* Pop() {
-    InboxNode* node = head_;
-    if (node == nullptr) return nullptr;
-    head_ = node->next;
-    if (head_ == nullptr) tail_ = nullptr;
-    return &static_cast<Runnable&>(*node);
+    if (head_ == nullptr) return nullptr;
+    return &static_cast<Runnable&>(*PopNode());
   }
-
-  // Moves all of `other` behind this queue's own.
-  void Append(ReadyQueue& other) {
-    if (other.empty()) return;
-    if (tail_ == nullptr) {
-      head_ = other.head_;
-    } else {
-      tail_->next = other.head_;
-    }
-    tail_ = other.tail_;
-    other.head_ = other.tail_ = nullptr;
+  // Not empty.
+  InboxNode* PopNode() {
+    InboxNode* node = head_;
+    head_ = node->next;
+    if (head_ == nullptr) end_ = &head_;
+    return node;
   }
 
  private:
+  static_assert(std::is_standard_layout_v<InboxNode>, "a node and its link must have the same address");
+
   InboxNode* head_ = nullptr;
-  InboxNode* tail_ = nullptr;
+  InboxNode** end_ = &head_;  // where the next node is to be entered
 };
 
 }  // namespace gyre::internal

@@ -169,6 +169,7 @@ class ScopeCore {
     attention_ = parent.attention_;
     LinkBelow(parent);
   }
+  bool IsOutOfTree() const { return below_ == 0 && parent_ == nullptr && extras_ == 0; }
   // Leaves the tree for good; the extras go with it.
   void Detach() {
     Unlink();
@@ -184,7 +185,7 @@ class ScopeCore {
   void LinkBelow(ScopeCore& parent) {
     GYRE_DCHECK((parent.below_ & kLeafBit) == 0, "internal: a strand waits for two things");
     parent_ = &parent;
-    ScopeCore* head = parent.first_child();
+    auto* head = reinterpret_cast<ScopeCore*>(parent.below_);
     if (head == nullptr) {
       next_ = previous_ = this;
       parent.below_ = reinterpret_cast<uintptr_t>(this);

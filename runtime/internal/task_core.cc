@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
@@ -23,21 +24,43 @@ void TaskCore::OnStopped() noexcept {
   loop()->PushReap(*this);
 }
 
-void TaskCore::Settle(bool failed) noexcept {
+void TaskCore::StartNow() {
+  LoopCore& core = *loop();
+  if (core.scheduling_rng != nullptr && core.scheduling_rng->Below(2) == 0) return;  // both orders happen elsewhere too
+  ScopeCore* const waiting = core.current;
+  --tls_budget;
+  core.TakeFront().Run();
+  core.current = waiting;
+}
+
+void TaskCore::SettleFailed() noexcept {
+  phase_ = Phase::kDone;
+  SettleLost(/*failed=*/true);
+}
+
+void TaskCore::SettleStopped() noexcept {
+  phase_ = Phase::kDoneStopped;
+  SettleLost(/*failed=*/false);
+}
+
+void TaskCore::SettleLost(bool failed) noexcept {
   loop()->current = nullptr;
-  phase_ = phase_ == Phase::kStopped ? Phase::kDoneStopped : Phase::kDone;
   TaskOwner& the_owner = owner();
   Detach();
-  the_owner.OnTaskDone(*this, failed);
-  if (JoinLeafBase* joiner = joiners_.front()) {
-    joiners_.Remove(*joiner);
-    joiner->OnTaskDone(/*is_only=*/joiners_.empty());
-    while ((joiner = joiners_.front()) != nullptr) {
-      joiners_.Remove(*joiner);
-      joiner->OnTaskDone(/*is_only=*/false);
-    }
-  }
+  the_owner.OnChildLost(*this, failed);
+  the_owner.RemoveChild();
+  if (!joiners_.empty()) WakeJoiners();
   Unref();
+}
+
+void TaskCore::WakeJoiners() noexcept {
+  JoinLeafBase* joiner = joiners_.front();
+  joiners_.Remove(*joiner);
+  joiner->OnTaskDone(/*is_only=*/joiners_.empty());
+  while ((joiner = joiners_.front()) != nullptr) {
+    joiners_.Remove(*joiner);
+    joiner->OnTaskDone(/*is_only=*/false);
+  }
 }
 
 }  // namespace gyre::internal

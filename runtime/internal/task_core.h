@@ -48,11 +48,23 @@ class TaskOwner : public ScopeCore {
   explicit TaskOwner(ScopeCore& parent) : ScopeCore(parent) {}
   explicit TaskOwner(Kind kind) : ScopeCore(kind) {}  // in no tree yet
 
-  // The task has ended, and its outcome is in place. `failed`: with an exception or a bad status.
-  virtual void OnTaskDone(TaskCore& task, bool failed) noexcept = 0;
+  // Children that have not ended, and pending Starts.
+  size_t live_children() const { return live_children_; }
+
+  void AddChild() { ++live_children_; }
+  void RemoveChild() noexcept {
+    if (--live_children_ == 0) [[unlikely]] OnAllEnded();
+  }
+
+  // A child has ended stopped, or (`failed`) with an exception or a bad status. Its outcome is in place.
+  virtual void OnChildLost(TaskCore& child, bool failed) noexcept = 0;
+  virtual void OnAllEnded() noexcept = 0;
 
  protected:
   ~TaskOwner() = default;
+
+ private:
+  size_t live_children_ = 0;
 };
 
 class JoinLeafBase : public Leaf, public RingHook<JoinLeafBase> {
@@ -98,6 +110,7 @@ class TaskCore : public Boundary, public ScopeCore {
   // Queues the task as a child of `owner`, with the values of `context`.
   void Launch(TaskOwner& owner, ContextRef context);
   void Launch(TaskOwner& owner) noexcept {
+    owner.AddChild();
     Attach(owner);
     LoopCore& core = *loop();
     id_ = ++core.last_task_id;
@@ -105,6 +118,11 @@ class TaskCore : public Boundary, public ScopeCore {
   }
   // Ends the task unstarted: done and stopped.
   void Refuse() noexcept;
+  // For who is about to wait for the task: starts it now, if it would be the next to run anyway. That spends budget, as an
+  // await does.
+  void StartIfNext() {
+    if (phase_ == Phase::kQueued && tls_budget > 1 && loop()->IsNext(*this)) StartNow();
+  }
   // The owner; until the task is done.
   TaskOwner& owner() const { return static_cast<TaskOwner&>(*parent()); }
   bool was_stopped() const { return phase_ == Phase::kDoneStopped; }
@@ -136,7 +154,22 @@ class TaskCore : public Boundary, public ScopeCore {
   virtual const char* NameText() const = 0;
 
   // The end of Run: the outcome is in place. Tells the owner and the joiners, and lets the owner's reference go.
-  void Settle(bool failed) noexcept;
+  void Settle() noexcept {
+    if (phase_ == Phase::kStopped) [[unlikely]] return SettleStopped();
+    phase_ = Phase::kDone;
+    Leave();
+    if (!joiners_.empty()) WakeJoiners();
+    Unref();
+  }
+  void SettleFailed() noexcept;  // an exception or a bad status
+  // From the owner's group. Without more, for a task that ended with a good value which nobody can ask for: no outcome is
+  // made of it, and there is no joiner.
+  void Leave() noexcept {
+    TaskOwner& the_owner = owner();
+    Detach();
+    the_owner.RemoveChild();
+  }
+  bool HasHandles() const { return references_ >= 2 * kReference; }
 
   void SetHasName() { references_ |= kHasName; }
   void EnterFinished() {
@@ -150,6 +183,10 @@ class TaskCore : public Boundary, public ScopeCore {
 
  private:
   void OnStopped() noexcept override;
+  void StartNow();
+  void SettleStopped() noexcept;
+  void SettleLost(bool failed) noexcept;
+  void WakeJoiners() noexcept;
 
   static constexpr uint32_t kHasName = 1;
   static constexpr uint32_t kReference = 2;
@@ -171,9 +208,8 @@ class TaskState : public TaskCore {
 
  protected:
   TaskState() {}
-  ~TaskState() {
-    if (has_outcome()) [[likely]] std::destroy_at(&outcome_);  // else its constructor threw
-  }
+  ~TaskState() {}  // of one whose callable could not be kept: there is no outcome yet
+  void DestroyOutcome() noexcept { std::destroy_at(&outcome_); }
 
   // Moves the result of the finished frame, if there is one, into the outcome and destroys the frame.
   void TakeOutcome() noexcept {
@@ -181,6 +217,12 @@ class TaskState : public TaskCore {
   }
   // With an exception or a bad status.
   bool HasFailedOutcome() const { return HasFailed(outcome_); }
+  bool EndsUnseen() const {
+    if (this->HasHandles() || this->has_outcome() || frame_->state() != FrameState::kValue) return false;
+    if constexpr (kIsStatusLike<T>) return StatusOf(frame_->value()).ok();
+    return true;
+  }
+  void DestroyFrame() noexcept { frame_->handle().destroy(); }
   void SetException(std::exception_ptr exception) noexcept {
     phase_ = Phase::kThrown;
     std::construct_at(&outcome_, Outcome<T>::FromException(std::move(exception)));
@@ -235,16 +277,21 @@ class TaskBlock : public TaskState<T> {
  protected:
   void Run() final {
     if (this->phase_ == TaskCore::Phase::kQueued && !Start()) return;
+    if (this->EndsUnseen()) {
+      this->DestroyFrame();
+      self().DestroyCallable();
+      this->Leave();
+      return Free();
+    }
     this->TakeOutcome();
     self().DestroyCallable();
-    this->Settle(this->HasFailedOutcome());
+    if (this->HasFailedOutcome()) [[unlikely]] return this->SettleFailed();
+    this->Settle();
   }
   void DropCallable() noexcept final { self().DestroyCallable(); }
   void Destroy() noexcept final {
-    Derived* block = &self();
-    const size_t bytes = sizeof(Derived) + (this->has_name() ? std::strlen(NameText()) + 1 : 0);
-    std::destroy_at(block);
-    FreeFrame(block, bytes);
+    this->DestroyOutcome();
+    Free();
   }
   const char* NameText() const final {
     return reinterpret_cast<const char*>(static_cast<const Derived*>(this)) + sizeof(Derived);
@@ -253,8 +300,16 @@ class TaskBlock : public TaskState<T> {
  private:
   Derived& self() { return *static_cast<Derived*>(this); }
 
+  // Instead of the destructor: a task that has left the tree keeps nothing but its outcome. Two calls, because the size
+  // without a name is known to the compiler.
+  void Free() noexcept {
+    GYRE_DCHECK(this->IsOutOfTree(), "internal: a task's memory was freed while it was still in use");
+    if (this->has_name()) return FreeFrame(this, sizeof(Derived) + std::strlen(NameText()) + 1);
+    FreeFrame(this, sizeof(Derived));
+  }
+
   // True if the task has ended already.
-  bool Start() {
+  [[gnu::always_inline]] bool Start() {
     PromiseBase* frame;
     this->loop()->current = this;
     try {

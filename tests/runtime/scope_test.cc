@@ -1004,6 +1004,88 @@ TEST(TaskHandle, AJoinerThatIsStoppedLeavesTheTaskAndTheOtherJoinersAlone) {
   });
 }
 
+// A join of the task whose turn is next starts it, as an await would: no turn passes. All others keep their place.
+TEST(TaskHandle, JoiningTheTaskThatIsNextStartsItAtOnceAndOvertakesNobody) {
+  testing::InCalmSimulation([]() -> Task<> {
+    std::string log;
+    auto child = [&log](char name, int turns) -> Task<> {
+      log += name;
+      co_await Turns(turns);
+      log += static_cast<char>(name - 'a' + 'A');
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      Loop::Current().CallSoon([&log] { log += '.'; });
+      TaskHandle<> a = scope.Spawn(child, 'a', 0);
+      TaskHandle<> b = scope.Spawn(child, 'b', 0);
+      TaskHandle<> c = scope.Spawn(child, 'c', 0);
+      TaskHandle<> d = scope.Spawn(child, 'd', 1);
+      co_await b.Join();
+      EXPECT_EQ(log, ".aAbB") << "c has to wait: the joiner of b goes on before it";
+      co_await d.Join();
+      EXPECT_EQ(log, ".aAbBcCdD");
+      TaskHandle<> e = scope.Spawn(child, 'e', 0);
+      TaskHandle<> f = scope.Spawn(child, 'f', 0);
+      Loop::Current().CallSoon([&log] { log += '.'; });
+      co_await e.Join();
+      co_await f.Join();
+      EXPECT_EQ(log, ".aAbBcCdDeEfF");
+      co_await Yield();
+      EXPECT_EQ(log, ".aAbBcCdDeEfF.");
+      EXPECT_TRUE(a.Done() && c.Done());
+    };
+    co_await WithScope(body);
+  });
+}
+
+TEST(TaskHandle, AJoinerThatAlwaysJoinsTheNextTaskLeavesOthersTheirTurn) {
+  InEveryWorld([]() -> Task<> {
+    auto nothing = []() -> Task<> { co_return; };
+    auto body = [&](Scope& scope) -> Task<> {
+      bool has_run = false;
+      Loop::Current().CallLater(Duration(0), [&has_run] { has_run = true; });
+      int joined = 0;
+      for (; !has_run && joined < 1'000'000; ++joined) {
+        TaskHandle<> task = scope.Spawn(nothing);
+        co_await task.Join();
+      }
+      EXPECT_LT(joined, 1'000'000);
+    };
+    co_await WithScope(body);
+  });
+}
+
+// The joined task runs within the joiner's await: what it does to the joiner takes effect there.
+TEST(TaskHandle, ATaskThatAJoinStartsMayStopOrFailItsJoiner) {
+  InEveryWorld([]() -> Task<> {
+    auto stops = [](Scope& scope) -> Task<> {
+      scope.RequestStop();
+      static_cast<void>(co_await AsOutcome(Turns(1)));
+    };
+    int passed = 0;
+    auto joins = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(stops, std::ref(scope));
+      co_await task.Join();
+      ++passed;
+    };
+    co_await WithScope(joins);
+    EXPECT_EQ(passed, 0) << "the stop came while the task went on";
+
+    auto fails = []() -> Task<> {
+      throw std::runtime_error("failed");
+      co_return;
+    };
+    auto joins_failing = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(fails);
+      static_cast<void>(co_await task.Join());
+      co_await Yield();
+      ++passed;
+    };
+    const Outcome<> outcome = co_await AsOutcome(WithScope(joins_failing));
+    EXPECT_EQ(HookLog::What(outcome.exception()), "failed");
+    EXPECT_EQ(passed, 0) << "the failure has stopped the scope";
+  });
+}
+
 TEST(TaskHandle, KeptPastItsTasksEndItStillTellsTheOutcome) {
   InEveryWorld([]() -> Task<> {
     auto child = []() -> Task<int> { co_return 5; };

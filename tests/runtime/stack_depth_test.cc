@@ -204,6 +204,26 @@ Task<> Fork(int left, int& ended, Depth& depth) {
   if (left > 0) co_await WhenAll(Fork(left - 1, ended, depth), Yield());
 }
 
+// Each child is started by its parent's join.
+Task<> JoinChain(Scope& scope, int left, int& ended, Depth& depth) {
+  CountsAndNotes end(ended, depth);
+  if (left == 0) co_return;
+  TaskHandle<> below = scope.Spawn(JoinChain, std::ref(scope), left - 1, std::ref(ended), std::ref(depth));
+  co_await below.Join();
+}
+
+TEST(StackDepth, ADeepChainOfJoins) {
+  int ended = 0;
+  const size_t bytes = StackOf([&](Depth& depth) -> Task<> {
+    auto body = [&](Scope& scope) -> Task<> {
+      co_await JoinChain(scope, kDeep / 10, ended, depth);
+    };
+    co_await WithScope(body);
+  });
+  EXPECT_EQ(ended, kDeep / 10 + 1);
+  EXPECT_LT(bytes, kBoundBytes);
+}
+
 TEST(StackDepth, ADeepChainOfWhenAll) {
   int ended = 0;
   const size_t bytes = StackOf([&](Depth& depth) -> Task<> { co_await Fork(kDeep / 10, ended, depth); });

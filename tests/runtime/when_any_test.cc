@@ -13,8 +13,10 @@
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/deadline.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/sleep.h"
+#include "gyre/runtime/when_all.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/counted.h"
 #include "gyre/tests/support/gate.h"
@@ -90,6 +92,33 @@ TEST(WhenAny, OneThatIsReadyAtOnceStopsThoseBeforeItAndThoseBehindItAreNotStarte
     EXPECT_EQ(log, "before stopped ");
     EXPECT_EQ(behind.asked(), 0u) << "what is behind the winner consumes nothing";
     EXPECT_TRUE(std::get<2>(race.outcomes).stopped());
+  });
+}
+
+// Through the ends of a scope, of a combinator, of a deadline, and of many of them one in the other.
+TEST(WhenAny, OneThatEndsWithoutWaitingWinsFromWithinScopesAndCombinatorsToo) {
+  auto starts = [](Task<> winner) -> Task<int> {
+    Gate gate;
+    gate.Open();
+    auto race = co_await WhenAny(std::move(winner), WaitAt(gate));
+    EXPECT_EQ(race.index, 0u);
+    co_return static_cast<int>(gate.asked());
+  };
+  InEveryWorld([&starts]() -> Task<> {
+    auto scope_of_nothing = []() -> Task<> {
+      auto body = [](Scope&) -> Task<> { co_return; };
+      co_await WithScope(body);
+    };
+    auto both = []() -> Task<> { co_await WhenAll(Give(1), Give(2)); };
+    auto in_time = []() -> Task<> { EXPECT_TRUE((co_await Timeout(1h, Give(1))).ok()); };
+    auto deep = [&](auto& self, int depth) -> Task<> {
+      if (depth == 0) co_return;
+      co_await WhenAll(self(self, depth - 1), scope_of_nothing());
+    };
+    EXPECT_EQ(co_await starts(scope_of_nothing()), 0) << "what is behind the winner is not started";
+    EXPECT_EQ(co_await starts(both()), 0);
+    EXPECT_EQ(co_await starts(in_time()), 0);
+    EXPECT_EQ(co_await starts(deep(deep, 20)), 0);
   });
 }
 

@@ -85,6 +85,8 @@ struct TaskState {
   std::string name;
   ScopeState* scope;            // null while it is being started
   StartState* start = nullptr;  // of one begun with Start
+  bool is_starting = false;     // on behalf of a joiner
+  bool has_ended = false;       // ... and was not told to anybody yet
   bool is_done = false;
   End end;
   std::vector<LeafPtr> joiners;
@@ -108,6 +110,12 @@ struct GroupState {
   bool was_stopped = false;
   std::optional<size_t> winner;
   std::optional<End> failure;
+  size_t next_part = 0;
+};
+
+struct Ready {
+  Callback callback;
+  TaskState* task = nullptr;  // that it starts
 };
 
 class Model {
@@ -136,7 +144,7 @@ class Model {
 
   // --- the loop: what is ready, then timers, then time
 
-  void Push(Callback callback) { ready_.push_back(std::move(callback)); }
+  void Push(Callback callback, TaskState* task = nullptr) { ready_.push_back(Ready{std::move(callback), task}); }
   // Next after what runs now; the one that was to be next goes to the end.
   void PushNext(Callback callback) {
     if (next_) Push(std::move(next_));
@@ -157,16 +165,16 @@ class Model {
   }
 
   void RunReady() {
-    std::deque<Callback> batch = std::exchange(ready_, {});
+    batch_ = std::exchange(ready_, {});
     int in_a_row = 0;
     while (!is_over_) {
       Callback callback = std::exchange(next_, nullptr);
       if (!callback || ++in_a_row > 3) {
         if (callback) Push(std::move(callback));
         in_a_row = 0;
-        if (batch.empty()) break;
-        callback = std::move(batch.front());
-        batch.pop_front();
+        if (batch_.empty()) break;
+        callback = std::move(batch_.front().callback);
+        batch_.pop_front();
       }
       RunToSuspension(callback);
     }
@@ -176,7 +184,7 @@ class Model {
     if (next_) Push(std::exchange(next_, nullptr));
     while (!ready_.empty() && !is_over_) {
       std::swap(ready_[rng_->Below(ready_.size())], ready_.back());
-      const Callback callback = std::move(ready_.back());
+      const Callback callback = std::move(ready_.back().callback);
       ready_.pop_back();
       RunToSuspension(callback);
       if (next_) Push(std::exchange(next_, nullptr));
@@ -185,11 +193,28 @@ class Model {
   }
   void RunToSuspension(const Callback& callback) {
     callback();
-    while (!soon_.empty()) {
-      const Callback next = std::move(soon_.front());
-      soon_.pop_front();
-      next();
+    for (;;) {
+      while (!soon_.empty()) {
+        const Callback next = std::move(soon_.front());
+        soon_.pop_front();
+        next();
+      }
+      if (starting_.empty()) return;
+      StartMore(*starting_.back());
     }
+  }
+  // Takes out what starts `task`, if it is what would run next.
+  Callback TakeIfNext(const TaskState& task) {
+    if (next_) return nullptr;
+    const bool is_any_order = rng_.has_value();
+    if (is_any_order && rng_->Chance(1, 2)) return nullptr;
+    std::deque<Ready>& queue = batch_.empty() ? ready_ : batch_;
+    auto found = queue.begin();
+    while (is_any_order && found != queue.end() && found->task != &task) ++found;
+    if (found == queue.end() || found->task != &task) return nullptr;
+    const Callback callback = std::move(found->callback);
+    queue.erase(found);
+    return callback;
   }
 
   using TimerKey = std::pair<int64_t, int64_t>;  // time, order of insertion
@@ -309,6 +334,7 @@ class Model {
     };
     const LeafPtr leaf = NewLeaf(strand, /*delivers=*/false, note);
     if (leaf == nullptr) return;
+    if (!task->is_done) StartIfNext(*task);
     if (task->is_done) return leaf->then(Value());
     task->joiners.push_back(leaf);
     strand.on_stop = [this, leaf, task] {
@@ -316,6 +342,15 @@ class Model {
       CompleteStopped(leaf);
       if (Is(Mistake::kJoinerStopsTheTask)) RequestStop(*task->strand);
     };
+    if (IsStopped(strand)) std::exchange(strand.on_stop, nullptr)();  // by what the task did when it started
+  }
+  void StartIfNext(TaskState& task) {
+    const Callback start = TakeIfNext(task);
+    if (!start) return;
+    task.is_starting = true;
+    start();
+    task.is_starting = false;
+    if (task.has_ended) FinishTask(task);
   }
 
   // --- nodes
@@ -462,21 +497,23 @@ class Model {
     tasks_[static_cast<size_t>(node.id)] = &task;
     Push([this, &node, &task] {
       Eval(node.parts[0], *task.strand, [this, &task](const End& end) { EndTask(task, end); });
-    });
+    }, &task);
   }
   void EndTask(TaskState& task, const End& end) {
-    Soon([this, &task, end] {
-      task.is_done = true;
-      task.end = end;
-      if (task.start != nullptr && !task.start->is_handed_over) return EndStart(*task.start, *task.scope, end);
-      TellScope(task);
-      if (task.joiners.size() == 1) {
-        PushNext(Resume(task.joiners[0]));
-      } else {
-        for (const LeafPtr& joiner : task.joiners) Complete(joiner);
-      }
-      task.joiners.clear();
-    });
+    task.end = end;
+    task.has_ended = true;
+    if (!task.is_starting) Soon([this, &task] { FinishTask(task); });
+  }
+  void FinishTask(TaskState& task) {
+    task.is_done = true;
+    if (task.start != nullptr && !task.start->is_handed_over) return EndStart(*task.start, *task.scope, task.end);
+    TellScope(task);
+    if (task.joiners.size() == 1) {
+      PushNext(Resume(task.joiners[0]));
+    } else {
+      for (const LeafPtr& joiner : task.joiners) Complete(joiner);
+    }
+    task.joiners.clear();
   }
   void TellScope(TaskState& task) {
     ScopeState& scope = *task.scope;
@@ -549,10 +586,15 @@ class Model {
     if (node.parts.empty()) return EndGroup(group);
     Soon([this, &group] {
       group.is_starting = true;
-      for (size_t i = 0; i < group.node->parts.size() && !group.is_decided; ++i) StartBranch(group, i);
-      group.is_starting = false;
-      if (group.running == 0) EndGroup(group);
+      starting_.push_back(&group);
     });
+  }
+  // One branch more, after all that the one before has ended.
+  void StartMore(GroupState& group) {
+    if (group.next_part < group.node->parts.size() && !group.is_decided) return StartBranch(group, group.next_part++);
+    starting_.pop_back();
+    group.is_starting = false;
+    if (group.running == 0) EndGroup(group);
   }
   void StartBranch(GroupState& group, size_t index) {
     ++group.running;
@@ -727,9 +769,11 @@ class Model {
   bool is_over_ = false;
 
   int64_t now_ = 0;
-  std::deque<Callback> ready_;
+  std::deque<Ready> batch_;  // of the present turn
+  std::deque<Ready> ready_;
   Callback next_;
   std::deque<Callback> soon_;
+  std::vector<GroupState*> starting_;  // the innermost last
   std::map<TimerKey, Callback> timers_;
   int64_t timer_count_ = 0;
 
