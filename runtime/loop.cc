@@ -109,7 +109,7 @@ void Loop::RunUntil(const bool& is_done) {
              "gyre::Run was called on a thread whose loop is running: await the task instead");
   GYRE_CHECK(!is_running_, "this loop is already running");
   internal::tls_loop = &core_;
-  internal::tls_pool = internal::HasAllocationHook() ? nullptr : &core_.pool;
+  internal::tls_pool = internal::HasAllocationHook() ? internal::FramePool::Outside() : &core_.pool;
   is_running_ = true;
   core_.scheduling_rng = backend_.scheduling_rng();
   poll_ticks_ = check_ticks_ = Ticks();
@@ -117,7 +117,7 @@ void Loop::RunUntil(const bool& is_done) {
   End();
   is_running_ = false;
   internal::tls_loop = nullptr;
-  internal::tls_pool = nullptr;
+  internal::tls_pool = internal::FramePool::Outside();
 }
 
 void Loop::Turn(const bool& is_done) {

@@ -238,7 +238,10 @@ class [[nodiscard]] TaskAwaiter {
     return TransferDown(entered);
   }
 
-  T await_resume() { return static_cast<Promise<T>*>(child_)->TakeResultAndDestroy(child_); }
+  T await_resume() {
+    PromiseBase* owner = child_;
+    return static_cast<Promise<T>*>(owner)->TakeResultAndDestroy(owner);
+  }
 
  private:
   PromiseBase* child_;

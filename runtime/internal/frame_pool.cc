@@ -8,17 +8,17 @@
 namespace gyre::internal {
 
 // Never destroyed: a Task made by a static initialiser may die after it.
-struct FramePool::Outside {
+struct FramePool::Shared {
   std::mutex mutex;
   FramePool pool;
 };
 
-FramePool::Outside& FramePool::GetOutside() {
-  static Outside& outside = *new Outside;
-  return outside;
+FramePool::Shared& FramePool::GetShared() {
+  static Shared& shared = *new Shared;
+  return shared;
 }
 
-bool FramePool::IsOutside(const FramePool* pool) { return pool == &GetOutside().pool; }
+bool FramePool::IsShared(const FramePool* pool) { return pool == &GetShared().pool; }
 
 FramePool::~FramePool() {
   GYRE_CHECK(CountBlocksOut() == 0, "a loop ended while frames or task handles made on it were still alive: "
@@ -47,6 +47,7 @@ size_t FramePool::CountBlocksOut() const {
 
 void* FramePool::AllocateSlow(size_t granules) {
   const size_t bytes = granules * kGranuleBytes;
+  if (this == Outside()) return AllocateOutside(bytes);
   if (static_cast<size_t>(bump_end_ - bump_) < bytes) {
     // What is left of the old slab (at most 4 KiB of 32) stays unused.
     auto* slab = static_cast<Slab*>(RawAllocate(kSlabBytes, kSlabAlignment));
@@ -72,6 +73,7 @@ void* FramePool::AllocateAlone(size_t size, FramePool* owner) {
 }
 
 void* FramePool::AllocateLarge(size_t size) {
+  if (this == Outside()) return AllocateOutside(size);
   void* address = AllocateAlone(size, this);
   ++large_out_;
   return address;
@@ -79,16 +81,16 @@ void* FramePool::AllocateLarge(size_t size) {
 
 void* FramePool::AllocateOutside(size_t size) {
   if (HasAllocationHook() || Granules(size) > kClasses) return AllocateAlone(size, Nobody());
-  Outside& outside = GetOutside();
-  const std::lock_guard lock(outside.mutex);
-  return outside.pool.Allocate(size);
+  Shared& shared = GetShared();
+  const std::lock_guard lock(shared.mutex);
+  return shared.pool.Allocate(size);
 }
 
 void FramePool::FreeSlow(FramePool* pool, void* address, size_t granules) {
   FramePool* owner = SlabOf(address)->owner;
   if (owner == Nobody()) return RawFree(SlabOf(address));
-  if (IsOutside(owner)) {
-    const std::lock_guard lock(GetOutside().mutex);
+  if (IsShared(owner)) {
+    const std::lock_guard lock(GetShared().mutex);
     return owner->Recycle(address, granules);
   }
   GYRE_CHECK(owner == pool, "a coroutine frame was destroyed on another loop, or outside any loop: a frame lives "

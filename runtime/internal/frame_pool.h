@@ -1,6 +1,6 @@
 // FramePool: recycled memory for coroutine frames and task states, one pool per loop.
 //
-// Thread-safety: the owning loop's thread only; AllocateOutside any thread.
+// Thread-safety: the owning loop's thread only; of Outside() any thread.
 // Lifetime:      outlives every block it gave; destroying a pool that still has blocks out is a check failure.
 // Errors:        std::bad_alloc when the system has no memory.
 // Units:         sizes in bytes. Size classes of 64 B up to 4 KiB; larger blocks come from the system one by one.
@@ -26,7 +26,7 @@ class FramePool {
   static constexpr size_t kGranuleBytes = 64;
   static constexpr size_t kPooledBytesMax = 4096;
 
-  FramePool() = default;
+  constexpr FramePool() = default;
   ~FramePool();
   FramePool(const FramePool&) = delete;
   FramePool& operator=(const FramePool&) = delete;
@@ -42,10 +42,10 @@ class FramePool {
     return block;
   }
 
-  // Memory for a frame made while no loop runs on this thread.
-  static void* AllocateOutside(size_t size);
+  // The pool of whom has none: what it gives comes from elsewhere, one by one under a lock. So nobody need ask first.
+  static constexpr FramePool* Outside();
 
-  // Frees what Allocate of `pool` or AllocateOutside gave. `pool` is the caller's loop's, or null outside a loop.
+  // Frees what Allocate gave. `pool` is the caller's loop's, or Outside().
   static void Free(FramePool* pool, void* address, size_t size) {
     const size_t granules = Granules(size);
     if (SlabOf(address)->owner != pool || granules > kClasses) [[unlikely]] {
@@ -86,13 +86,14 @@ class FramePool {
     Poison(block, granules * kGranuleBytes);
   }
 
-  // The owner of a block that was allocated alone, outside any loop. Not null: that is a caller outside any loop.
+  // The owner of a block that was allocated alone, outside any loop.
   static FramePool* Nobody() { return reinterpret_cast<FramePool*>(uintptr_t{1}); }
 
   // What frames made outside any loop come from; behind a lock.
-  struct Outside;
-  static Outside& GetOutside();
-  static bool IsOutside(const FramePool* pool);
+  struct Shared;
+  static Shared& GetShared();
+  static bool IsShared(const FramePool* pool);
+  static void* AllocateOutside(size_t size);
 
   void* AllocateSlow(size_t granules);
   void* AllocateLarge(size_t size);
@@ -107,6 +108,16 @@ class FramePool {
   size_t carved_ = 0;     // blocks ever cut from slabs
   size_t large_out_ = 0;  // blocks over kPooledBytesMax now given
 };
+
+// Its free lists stay empty. Never destroyed.
+union OutsidePool {
+  constexpr OutsidePool() : pool() {}
+  ~OutsidePool() {}
+  FramePool pool;
+};
+inline constinit OutsidePool outside_pool;
+
+constexpr FramePool* FramePool::Outside() { return &outside_pool.pool; }
 
 }  // namespace gyre::internal
 

@@ -112,13 +112,10 @@ inline constinit thread_local LoopCore* tls_loop = nullptr;
 // way it is one instruction.
 inline constinit thread_local int32_t tls_budget = kTransferBudget;
 
-// Null where frames must come from outside the pool: no loop runs here, or a test watches every allocation.
-inline constinit thread_local FramePool* tls_pool = nullptr;
+// Outside() where no loop runs, or where a test watches every allocation.
+inline constinit thread_local FramePool* tls_pool = FramePool::Outside();
 
-inline void* AllocateFrame(size_t size) {
-  FramePool* pool = tls_pool;
-  return pool != nullptr ? pool->Allocate(size) : FramePool::AllocateOutside(size);
-}
+inline void* AllocateFrame(size_t size) { return tls_pool->Allocate(size); }
 
 inline void FreeFrame(void* address, size_t size) { FramePool::Free(tls_pool, address, size); }
 

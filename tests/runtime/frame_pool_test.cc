@@ -68,8 +68,8 @@ TEST(FramePool, CountsWhatIsOut) {
 
 TEST(FramePool, ABlockMadeOutsideIsFreedAnywhere) {
   FramePool pool;
-  FramePool::Free(&pool, FramePool::AllocateOutside(80), 80);
-  FramePool::Free(nullptr, FramePool::AllocateOutside(80), 80);
+  FramePool::Free(&pool, FramePool::Outside()->Allocate(80), 80);
+  FramePool::Free(FramePool::Outside(), FramePool::Outside()->Allocate(80), 80);
   EXPECT_EQ(pool.CountBlocksOut(), 0u);
 }
 
@@ -87,7 +87,7 @@ TEST(FramePoolDeathTest, RefusesALargeBlockOutsideAnyLoop) {
   EXPECT_DEATH(
       {
         FramePool pool;
-        FramePool::Free(nullptr, pool.Allocate(10000), 10000);
+        FramePool::Free(FramePool::Outside(), pool.Allocate(10000), 10000);
       },
       "destroyed on another loop, or outside any loop");
 }
