@@ -22,6 +22,7 @@
 #include <exception>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <stop_token>
 #include <string_view>
 #include <tuple>
@@ -108,9 +109,13 @@ class Scope final : private internal::TaskOwner {
   }
 
   // Asks the body and every child to stop. Idempotent; nothing is resumed before this returns.
-  void RequestStop(StopReason reason = StopReason()) {
+  void RequestStop(StopReason reason) {
     CheckHome();
     ScopeCore::RequestStop(std::move(reason));
+  }
+  void RequestStop(std::source_location where = std::source_location::current()) {
+    CheckHome();
+    ScopeCore::RequestStop(where);
   }
   // This scope, or one around it, was asked to stop.
   bool StopRequested() const { return ScopeCore::StopRequested(); }

@@ -20,13 +20,16 @@ std::string StopReason::ToString() const {
   return text;
 }
 
+uint64_t internal::SharedStopReason::Pack(std::source_location where, uint64_t by_task_id) {
+  const SourcePlace place(where);
+  if (by_task_id > kTaskIdMax || !place.is_known()) return 0;
+  return uint64_t{static_cast<uint32_t>(place.distance())} << 32 | by_task_id << 1 | kPacked;
+}
+
 internal::SharedStopReason::SharedStopReason(StopReason&& reason) {
-  const SourcePlace place(reason.where_);
-  if (reason.message_.empty() && reason.by_task_name_.empty() && reason.by_task_id_ <= kTaskIdMax && place.is_known()) {
-    word_ = uint64_t{static_cast<uint32_t>(place.distance())} << 32 | reason.by_task_id_ << 1 | kPacked;
-  } else {
-    word_ = reinterpret_cast<uint64_t>(new Record(std::move(reason)));
-  }
+  const bool has_text = !reason.message_.empty() || !reason.by_task_name_.empty();
+  if (!has_text) word_ = Pack(reason.where_, reason.by_task_id_);
+  if (word_ == 0) word_ = reinterpret_cast<uint64_t>(new Record(std::move(reason)));
 }
 
 StopReason internal::SharedStopReason::get() const {

@@ -82,6 +82,8 @@ class SharedStopReason {
   // A blank reason if none is known.
   StopReason get() const;
 
+  // A reason without text as a packed word; 0 where it does not fit into one.
+  static uint64_t Pack(std::source_location where, uint64_t by_task_id);
   // A packed reason as a word whose lowest bit is set, for a place that is too small for more; 0 if it is not packed.
   uint64_t packed_word() const { return (word_ & kPacked) != 0 ? word_ : 0; }
   static SharedStopReason FromPackedWord(uint64_t word) {

@@ -10,6 +10,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <source_location>
 #include <string_view>
 #include <utility>
 
@@ -77,7 +78,8 @@ class TaskHandle {
   // Ended: with a value, an error, or stopped.
   bool Done() const { return task().done(); }
   // Asks the task, and all below it, to stop. Not an error for its scope. [D9]
-  void RequestStop(StopReason reason = StopReason()) { task().RequestStop(std::move(reason)); }
+  void RequestStop(StopReason reason) { task().RequestStop(std::move(reason)); }
+  void RequestStop(std::source_location where = std::source_location::current()) { task().RequestStop(where); }
   // For other threads: asks the task to stop, also when it has long ended.
   StopHandle stop_handle() const { return StopHandle(task()); }
   // Waits for the end: `const Outcome<T>& outcome = co_await handle.Join();`, valid as long as a handle lives.

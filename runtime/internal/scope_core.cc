@@ -58,6 +58,17 @@ void ScopeCore::RequestStop(StopReason&& reason) noexcept {
   PassStopDown();
 }
 
+void ScopeCore::RequestStop(std::source_location where) noexcept {
+  if (is_stopped_here_) return;
+  const TaskCore* by = loop_->current != nullptr ? loop_->current->NearestTask() : nullptr;
+  const bool is_named = by != nullptr && by->has_name();
+  const uint64_t word = extras_ != 0 || is_named ? 0 : SharedStopReason::Pack(where, by != nullptr ? by->id() : 0);
+  if (word == 0) return RequestStop(StopReason(where));
+  is_stopped_here_ = true;
+  extras_ = word;
+  PassStopDown();
+}
+
 void ScopeCore::LetStopIn() noexcept { PassStopDown(); }
 
 // First all are marked, then all that wait are told: what a leaf does when told may complete other leaves, start tasks or

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <source_location>
 #include <stop_token>
 #include <utility>
 
@@ -112,6 +113,8 @@ class ScopeCore {
 
   // Idempotent. Never fails: where there is no memory for the reason, it stops without one.
   void RequestStop(StopReason&& reason) noexcept;
+  // The same without text.
+  void RequestStop(std::source_location where) noexcept;
   // Lets the stop that a shield kept out pass in.
   void LetStopIn() noexcept;
 

@@ -21,7 +21,8 @@ void TaskCore::Refuse() noexcept {
 
 void TaskCore::OnStopped() noexcept {
   SetStopped(reason());
-  loop()->PushReap(*this);
+  DropCallable();
+  SettleStopped();
 }
 
 void TaskCore::StartNow() {

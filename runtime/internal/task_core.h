@@ -93,7 +93,9 @@ class TaskCore : public Boundary, public ScopeCore {
   std::string_view name() const { return has_name() ? std::string_view(NameText()) : std::string_view(); }
   TaskInfo info() const { return TaskInfo(name(), id_); }
 
-  void RequestStop(StopReason&& reason) {
+  // With a StopReason, or only a std::source_location.
+  template <class Reason>
+  void RequestStop(Reason reason) {
     if (done()) return;
     GYRE_CHECK(tls_loop == loop(), "a TaskHandle was used on another thread than its loop's");
     ScopeCore::RequestStop(std::move(reason));
@@ -147,7 +149,7 @@ class TaskCore : public Boundary, public ScopeCore {
 
   // The outcome, after the task has been stopped, or its callable has thrown.
   virtual void SetStopped(SharedStopReason reason) noexcept = 0;
-  // Of one that is never started.
+  // When it is done in another way than Run's.
   virtual void DropCallable() noexcept = 0;
   virtual void Destroy() noexcept = 0;
   // Behind the object, if has_name().
@@ -155,7 +157,6 @@ class TaskCore : public Boundary, public ScopeCore {
 
   // The end of Run: the outcome is in place. Tells the owner and the joiners, and lets the owner's reference go.
   void Settle() noexcept {
-    if (phase_ == Phase::kStopped) [[unlikely]] return SettleStopped();
     phase_ = Phase::kDone;
     Leave();
     if (!joiners_.empty()) WakeJoiners();
