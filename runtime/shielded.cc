@@ -16,6 +16,9 @@ void ShieldCore::OnStopArrived() noexcept {
   loop.timers().Arm(*this, After(loop.ReadClock(), limit_));
 }
 
-void ShieldCore::End() noexcept { strand_->loop()->loop.timers().Disarm(*this); }
+void ShieldCore::End() noexcept {
+  limit_ = kForever;  // a stop may still come before the awaiting frame goes on: it must arm nothing
+  strand_->loop()->loop.timers().Disarm(*this);
+}
 
 }  // namespace gyre::internal

@@ -33,9 +33,14 @@ class [[nodiscard]] JoinLeaf final : public JoinLeafBase {
   template <class P>
   bool await_suspend(std::coroutine_handle<P> awaiting) {
     return Suspend(awaiting, [this] {
-      task_.StartIfNext();
       if (task_.done()) return true;
-      task_.joiners().PushBack(*this);
+      task_.StartIfNext();
+      if (!task_.done()) {
+        task_.joiners().PushBack(*this);
+        return false;
+      }
+      if (!scope_core().StopRequested()) [[likely]] return true;
+      CompleteStopped();  // what the task did when it started was to stop its joiner
       return false;
     });
   }

@@ -92,6 +92,8 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary {
 
   void EndBody() {
     phase_ = Phase::kJoin;
+    ScopeCore& group = ScopeKey::Core(*scope_);
+    group.loop()->current = &group;  // the strand goes
     strand_.reset();
     ScopeKey::OnBodyDone(*scope_, FailureOf(body_outcome_));
   }
@@ -106,6 +108,7 @@ class [[nodiscard]] ScopeAwaiter final : private Boundary {
   // From the reap queue: first when the body has ended, then when everything has.
   void Run() override {
     if (phase_ == Phase::kBody) {
+      strand_->loop()->current = &*strand_;
       ReplaceOutcome(body_outcome_, frame_);
       EndBody();
       return;

@@ -21,7 +21,10 @@ void BranchBase::OnStopped() noexcept {
 
 const PromiseBase* BranchBase::awaiter() const { return group_->parent_frame_; }
 
-void BranchBase::Run() { group_->EndBranch(*this, TakeResult()); }
+void BranchBase::Run() {
+  loop()->current = this;
+  group_->EndBranch(*this, TakeResult());
+}
 
 void BranchGroup::Add(BranchBase& branch) {
   branch.group_ = this;

@@ -76,7 +76,7 @@ void ReportNeverAwaited(const PromiseBase& frame) noexcept {
 }
 
 void DestroyUnwinding(PromiseBase& frame) noexcept {
-  LoopCore* loop = frame.scope()->loop();
+  LoopCore* loop = tls_loop;  // the frame's strand may be gone
   ++loop->unwinding;
   frame.handle().destroy();
   --loop->unwinding;

@@ -121,9 +121,10 @@ class TaskCore : public Boundary, public ScopeCore {
   // Ends the task unstarted: done and stopped.
   void Refuse() noexcept;
   // For who is about to wait for the task: starts it now, if it would be the next to run anyway. That spends budget, as an
-  // await does.
+  // await does. Not if others wait already: they have to go on first.
   void StartIfNext() {
-    if (phase_ == Phase::kQueued && tls_budget > 1 && loop()->IsNext(*this)) StartNow();
+    GYRE_CHECK(tls_loop == loop(), "a TaskHandle was used on another thread than its loop's");
+    if (phase_ == Phase::kQueued && joiners_.empty() && tls_budget > 1 && loop()->IsNext(*this)) StartNow();
   }
   // The owner; until the task is done.
   TaskOwner& owner() const { return static_cast<TaskOwner&>(*parent()); }
@@ -166,6 +167,7 @@ class TaskCore : public Boundary, public ScopeCore {
   // From the owner's group. Without more, for a task that ended with a good value which nobody can ask for: no outcome is
   // made of it, and there is no joiner.
   void Leave() noexcept {
+    loop()->current = nullptr;
     TaskOwner& the_owner = owner();
     Detach();
     the_owner.RemoveChild();
@@ -248,6 +250,8 @@ class TaskState : public TaskCore {
 // The block of a task of type `State`, with its name behind it; a name ends at a null character.
 template <class State, class... Args>
 State* MakeTaskState(std::string_view name, Args&&... args) {
+  static_assert(alignof(State) <= FramePool::kGranuleBytes,
+                "gyre: a spawned callable and its arguments must not be aligned to more than 64 bytes: use a pointer");
   name = name.substr(0, name.find('\0'));
   const size_t bytes = sizeof(State) + (name.empty() ? 0 : name.size() + 1);
   void* block = AllocateFrame(bytes);
@@ -277,7 +281,11 @@ class TaskBlock : public TaskState<T> {
 
  protected:
   void Run() final {
-    if (this->phase_ == TaskCore::Phase::kQueued && !Start()) return;
+    if (this->phase_ != TaskCore::Phase::kQueued) {
+      this->loop()->current = this;
+    } else if (!Start()) {
+      return;
+    }
     if (this->EndsUnseen()) {
       this->DestroyFrame();
       self().DestroyCallable();

@@ -1077,12 +1077,54 @@ TEST(TaskHandle, ATaskThatAJoinStartsMayStopOrFailItsJoiner) {
     auto joins_failing = [&](Scope& scope) -> Task<> {
       TaskHandle<> task = scope.Spawn(fails);
       static_cast<void>(co_await task.Join());
-      co_await Yield();
       ++passed;
     };
     const Outcome<> outcome = co_await AsOutcome(WithScope(joins_failing));
     EXPECT_EQ(HookLog::What(outcome.exception()), "failed");
     EXPECT_EQ(passed, 0) << "the failure has stopped the scope";
+  });
+}
+
+TEST(TaskHandle, JoinersGoOnInOrderOfArrivalAlsoWhereTheLastCouldStartTheTask) {
+  testing::InCalmSimulation([]() -> Task<> {
+    std::string log;
+    TaskHandle<> target;
+    auto join = [&](char name) -> Task<> {
+      static_cast<void>(co_await target.Join());
+      log += name;
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(join, 'A');
+      scope.Spawn(join, 'B');
+      target = scope.Spawn(Turns, 0);
+      co_return;
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "AB");
+  });
+}
+
+// What a task does is its own, wherever it was started: here it asks for a stop when its scope's body has failed.
+TEST(TaskHandle, ATaskThatAJoinStartedIsNamedInTheReasonsOfItsStops) {
+  InEveryWorld([]() -> Task<> {
+    uint64_t by = 0;
+    auto child = [&by]() -> Task<> {
+      TaskHandle<> sleeper;
+      auto failing = [&sleeper](Scope& scope) -> Task<> {
+        sleeper = scope.Spawn([]() -> Task<> { co_await SleepFor(kForever); });
+        throw std::runtime_error("failed");
+        co_return;
+      };
+      static_cast<void>(co_await AsOutcome(WithScope(failing)));
+      const Outcome<>& outcome = co_await sleeper.Join();
+      by = outcome.stop_reason().by_task_id();
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> task = scope.Spawn(child);
+      co_await task.Join();
+      EXPECT_EQ(by, task.id());
+    };
+    co_await WithScope(body);
   });
 }
 

@@ -320,6 +320,30 @@ TEST(Shielded, KeepsResultsOfEveryKindWithoutCopying) {
   EXPECT_EQ(Counted::live(), 0);
 }
 
+// Where the end of the shielded task uses up the budget, its awaiter waits in the ready queue; a stop may come before it.
+TEST(Shielded, AStopBetweenTheTasksEndAndItsAwaiterStartsNoTimer) {
+  InEveryWorld([]() -> Task<> {
+    auto nothing = []() -> Task<> { co_return; };
+    auto shielded = [&](int awaits) -> Task<> {
+      for (int i = 0; i < awaits; ++i) co_await nothing();
+      co_await Shielded(1h, nothing());
+    };
+    auto stop = [](TaskHandle<> task) -> Task<> {
+      task.RequestStop();
+      co_return;
+    };
+    for (int awaits = 0; awaits <= internal::kTransferBudget; ++awaits) {
+      auto body = [&](Scope& scope) -> Task<> {
+        TaskHandle<> task = scope.Spawn(shielded, awaits);
+        scope.Spawn(stop, task);
+        co_return;
+      };
+      co_await WithScope(body);
+    }
+    co_await SleepFor(Duration(1));
+  });
+}
+
 TEST(Shielded, NotAwaitedItDestroysItsTaskUnstarted) {
   Counted::Reset();
   InEveryWorld([]() -> Task<> {

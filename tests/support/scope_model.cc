@@ -334,8 +334,9 @@ class Model {
     };
     const LeafPtr leaf = NewLeaf(strand, /*delivers=*/false, note);
     if (leaf == nullptr) return;
-    if (!task->is_done) StartIfNext(*task);
     if (task->is_done) return leaf->then(Value());
+    StartIfNext(*task);
+    if (task->is_done) return IsStopped(strand) ? CompleteStopped(leaf) : leaf->then(Value());
     task->joiners.push_back(leaf);
     strand.on_stop = [this, leaf, task] {
       std::erase(task->joiners, leaf);
@@ -345,6 +346,7 @@ class Model {
     if (IsStopped(strand)) std::exchange(strand.on_stop, nullptr)();  // by what the task did when it started
   }
   void StartIfNext(TaskState& task) {
+    if (!task.joiners.empty()) return;
     const Callback start = TakeIfNext(task);
     if (!start) return;
     task.is_starting = true;
