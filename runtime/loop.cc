@@ -126,6 +126,7 @@ void Loop::Turn(const bool& is_done) {
   RunReady(is_done);
   if (is_done) return;  // what else is due belongs to nobody any more, and may refer to what is gone
   FireTimers();
+  if (is_done) return;
   PollOrSleep();
 }
 

@@ -25,6 +25,7 @@
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/buffer_pool.h"
+#include "gyre/runtime/internal/guests.h"
 #include "gyre/runtime/internal/loop_core.h"
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/internal/timer_wheel.h"
@@ -155,6 +156,7 @@ class Loop {
   internal::LoopCore& core() { return core_; }
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
+  internal::Guests& guests() { return guests_; }
   void ReportUnhandledError(const UnhandledError& error) noexcept;
   // False if the loop has ended: the node stays the caller's. Also from a signal handler.
   bool PushFromAnyThread(internal::Runnable& node) noexcept;
@@ -188,6 +190,7 @@ class Loop {
   Backend& backend_;
   const bool is_simulated_;  // the processor's counter is left alone
   internal::LoopCore core_{*this};
+  internal::Guests guests_{core_};
   internal::BufferPool buffer_pool_;
   internal::TimerWheel timers_;
   TimePoint now_;

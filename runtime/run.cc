@@ -84,7 +84,7 @@ void RootBase::OnStopped() noexcept {
 void RootBase::End() noexcept {
   loop_->core().current = nullptr;
   scope_.reset();
-  is_done_ = true;
+  loop_->guests().Close(is_done_);
 }
 
 }  // namespace internal

@@ -3,7 +3,9 @@
 #include <new>
 #include <utility>
 
+#include "gyre/runtime/internal/remote_link.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/remote_scope.h"
 
 namespace gyre {
 
@@ -60,8 +62,19 @@ void Scope::RecordFailure(const TaskInfo& who, std::exception_ptr failure) {
 
 void Scope::JoinIfDone() {
   if (!is_body_done_ || live_children() != 0 || is_closed_) return;
+  if (const internal::ScopeExtras* extras = extras_or_null(); extras != nullptr && extras->remote_link != nullptr) {
+    if (!extras->remote_link->TryClose()) return;  // who is inside comes here when it arrives
+  }
   is_closed_ = true;
   loop()->PushReap(joiner_);
+}
+
+std::shared_ptr<internal::RemoteLink> internal::RemoteLinkOf(Scope& scope) {
+  ScopeCore& core = ScopeKey::Core(scope);
+  GYRE_CHECK(tls_loop == core.loop(), "a RemoteScope was made on another thread than its scope's loop");
+  std::shared_ptr<RemoteLink>& link = core.extras().remote_link;
+  if (link == nullptr) link = std::make_shared<RemoteLink>(scope, core.loop()->loop);
+  return link;
 }
 
 }  // namespace gyre

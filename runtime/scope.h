@@ -180,6 +180,7 @@ class ScopeKey {
     return true;
   }
   static void EndStart(Scope& scope) { scope.RemoveChild(); }
+  static void JoinIfDone(Scope& scope) { scope.JoinIfDone(); }
   static bool HasFailure(const Scope& scope) { return scope.failure_ != nullptr; }
   static std::exception_ptr TakeFailure(Scope& scope) { return std::exchange(scope.failure_, nullptr); }
   static bool WasChildStopped(const Scope& scope) { return scope.was_child_stopped_; }

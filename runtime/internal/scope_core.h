@@ -35,6 +35,7 @@ class Leaf;
 
 namespace gyre::internal {
 
+class RemoteLink;
 class ScopeCore;
 class TaskCore;
 
@@ -68,6 +69,7 @@ struct ScopeExtras {
   ContextRef context;                  // values set in this strand, on top of what it inherited
   std::stop_source source{std::nostopstate};
   StopLinkEnd stop_link;
+  std::shared_ptr<RemoteLink> remote_link;  // of a Scope
   uint32_t stops_observed = 0;         // by AsOutcome, while this node was stopped
   StopListener* listener = nullptr;    // of a shielded node
   TimePoint deadline = kNever;         // of a node with a timer

@@ -1,0 +1,91 @@
+#include "gyre/runtime/internal/remote_run.h"
+
+#include <utility>
+
+#include "gyre/runtime/loop.h"
+
+namespace gyre::internal {
+
+bool RemoteRun::Send(Loop& loop, ContextRef context) noexcept {
+  loop_ = &loop;
+  context_ = std::move(context);
+  return loop.PushFromAnyThread(*this);
+}
+
+void RemoteRun::SendStop(StopReason&& reason) noexcept {
+  reason_ = std::move(reason);
+  uint8_t expected = 1;
+  if (!holders_.compare_exchange_strong(expected, 2, std::memory_order_relaxed)) return;
+  if (!loop_->PushFromAnyThread(note_)) Let();
+}
+
+void RemoteRun::Let() noexcept {
+  if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) OnEnd();
+}
+
+// From the loop's queues: first to start, then, reaped, because the frames have ended.
+void RemoteRun::Run() {
+  if (phase_ == Phase::kSent) return Start();
+  loop_->core().current = &*strand_;
+  TakeOutcome(std::exchange(frame_, nullptr));
+  End();
+}
+
+void RemoteRun::Start() {
+  if (!loop_->guests().Enter()) return Drop();
+  phase_ = Phase::kRunning;
+  strand_.emplace(loop_->guests().group());
+  try {
+    if (context_ != nullptr) {
+      strand_->extras().context = std::move(context_);
+      loop_->core().has_context = true;
+    }
+    if (is_stop_early_) strand_->RequestStop(std::move(reason_));
+    loop_->core().current = &*strand_;
+    frame_ = Begin();
+  } catch (...) {
+    SetException(std::current_exception());
+    return End();
+  }
+  if (frame_ == nullptr) return End();
+  frame_->Start(*strand_, static_cast<Boundary&>(*this));
+  Resume(*frame_);
+}
+
+// The loop takes no more, or has ended with the message unread.
+void RemoteRun::Drop() noexcept {
+  phase_ = Phase::kEnded;
+  SetStopped(SharedStopReason());
+  Let();
+}
+
+std::coroutine_handle<> RemoteRun::OnDone(PromiseBase&) noexcept {
+  loop_->core().PushReap(*this);
+  return std::noop_coroutine();
+}
+
+void RemoteRun::OnStopped() noexcept {
+  frame_ = nullptr;
+  SetStopped(strand_->reason());
+  End();
+}
+
+void RemoteRun::End() noexcept {
+  phase_ = Phase::kEnded;
+  loop_->core().current = nullptr;
+  strand_.reset();
+  Loop& loop = *loop_;
+  Let();
+  loop.guests().Leave();  // last: the loop stays until its guest has told its end
+}
+
+void RemoteRun::ArriveStop() noexcept {
+  if (phase_ == Phase::kSent) {
+    is_stop_early_ = true;
+  } else if (phase_ == Phase::kRunning) {
+    strand_->RequestStop(std::move(reason_));
+  }
+  Let();
+}
+
+}  // namespace gyre::internal

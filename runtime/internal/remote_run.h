@@ -1,0 +1,94 @@
+// RemoteRun: one coroutine that another thread has sent to a loop: its way there, its life, its stop, and its end. RunOn
+// and BlockOn are what people call; they say what the end means for who has sent it.
+//
+// Thread-safety: Send and SendStop by the sender; what is virtual by the loop's thread, but for OnEnd (see there).
+// Lifetime:      the sender's, until OnEnd. The loop must outlive both calls.
+// Cancellation:  SendStop asks the coroutine's strand to stop. The end is told when both the coroutine has ended and that
+//                request has arrived, so nothing of either is under way any more.
+// Cost:          two messages, three with a stop; no allocation beside the frame.
+#ifndef GYRE_RUNTIME_INTERNAL_REMOTE_RUN_H_
+#define GYRE_RUNTIME_INTERNAL_REMOTE_RUN_H_
+
+#include <atomic>
+#include <coroutine>
+#include <cstdint>
+#include <exception>
+#include <optional>
+
+#include "gyre/runtime/internal/context.h"
+#include "gyre/runtime/internal/guests.h"
+#include "gyre/runtime/internal/promise.h"
+#include "gyre/runtime/stop_reason.h"
+
+namespace gyre {
+class Loop;
+}
+
+namespace gyre::internal {
+
+class RemoteRun : public Boundary {
+ public:
+  // False: the loop has ended, and nothing follows. `context`: the values that the coroutine sees.
+  bool Send(Loop& loop, ContextRef context) noexcept;
+  // At most once, after Send; no effect when the coroutine has ended.
+  void SendStop(StopReason&& reason) noexcept;
+
+ protected:
+  RemoteRun() : note_(*this) {}
+  ~RemoteRun() = default;
+
+  // Makes the coroutine; or gives null, with the outcome in place.
+  virtual PromiseBase* Begin() = 0;
+  // Moves the result out of the finished frame, and destroys that.
+  virtual void TakeOutcome(PromiseBase* frame) noexcept = 0;
+  virtual void SetException(std::exception_ptr exception) noexcept = 0;
+  virtual void SetStopped(SharedStopReason reason) noexcept = 0;
+  // The outcome is in place, and nobody else will touch this object: it may be gone when this returns. Exactly once after
+  // Send; on the loop's thread, or from SendStop.
+  virtual void OnEnd() noexcept = 0;
+
+ private:
+  // The stop, under way.
+  class StopNote final : public Runnable {
+   public:
+    explicit StopNote(RemoteRun& run) : Runnable(/*is_ordered=*/false), run_(run) {}
+    void Run() override { run_.ArriveStop(); }
+    void Drop() noexcept override { run_.Let(); }
+
+   private:
+    RemoteRun& run_;
+  };
+
+  enum class Phase : uint8_t {
+    kSent,     // left by Run, Drop
+    kRunning,  // left by OnDone, OnStopped
+    kEnded,
+  };
+
+  void Run() final;
+  void Drop() noexcept final;
+  std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept final;
+  void OnStopped() noexcept final;
+  void Start();
+  void End() noexcept;
+  void ArriveStop() noexcept;
+  // One of those that hold the object lets go of it.
+  void Let() noexcept;
+
+  Loop* loop_ = nullptr;
+  ContextRef context_;
+  PromiseBase* frame_ = nullptr;
+  std::optional<Guests::Strand> strand_;
+  StopNote note_;
+  StopReason reason_;
+  Phase phase_ = Phase::kSent;
+  bool is_stop_early_ = false;  // it arrived before the start, as it may in a simulation
+  // The coroutine, and the note while it is under way.
+  // Let:acq_rel       the last to let go has seen all that the other wrote: OnEnd may hand the outcome on.
+  // SendStop:relaxed  only claims a place, or sees that there is nothing left to stop; the note's push publishes.
+  std::atomic<uint8_t> holders_{1};
+};
+
+}  // namespace gyre::internal
+
+#endif  // GYRE_RUNTIME_INTERNAL_REMOTE_RUN_H_

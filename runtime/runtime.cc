@@ -1,0 +1,149 @@
+#include "gyre/runtime/runtime.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <condition_variable>
+#include <new>
+#include <optional>
+#include <string>
+#include <system_error>
+
+#include "gyre/runtime/internal/usable_cpus.h"
+
+namespace gyre {
+namespace internal {
+namespace {
+
+// Binds the calling thread to one CPU, for as long as this lives.
+class PinnedThread {
+ public:
+  explicit PinnedThread(int cpu) {
+    is_pinned_ = pthread_getaffinity_np(pthread_self(), sizeof(before_), &before_) == 0;
+    if (!is_pinned_) return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(cpu), &one);
+    is_pinned_ = pthread_setaffinity_np(pthread_self(), sizeof(one), &one) == 0;
+  }
+  PinnedThread(const PinnedThread&) = delete;
+  PinnedThread& operator=(const PinnedThread&) = delete;
+  ~PinnedThread() {
+    if (is_pinned_) pthread_setaffinity_np(pthread_self(), sizeof(before_), &before_);
+  }
+
+ private:
+  cpu_set_t before_;
+  bool is_pinned_;
+};
+
+// Lets threads begin all together, or not at all.
+class StartingLine {
+ public:
+  // True: run. False: return without.
+  bool Wait() {
+    std::unique_lock lock(mutex_);
+    decided_.wait(lock, [this] { return goes_.has_value(); });
+    return *goes_;
+  }
+  void Decide(bool goes) {
+    const std::lock_guard lock(mutex_);
+    goes_ = goes;
+    decided_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable decided_;
+  std::optional<bool> goes_;
+};
+
+void NameThread(size_t loop) {
+  const std::string name = "gyre-" + std::to_string(loop);
+  pthread_setname_np(pthread_self(), name.substr(0, 15).c_str());
+}
+
+}  // namespace
+
+void EveryLoop::AddStop(StopHandle stop) {
+  std::unique_lock lock(mutex_);
+  if (failure_ == nullptr) {
+    stops_.push_back(std::move(stop));
+    return;
+  }
+  lock.unlock();
+  stop.RequestStop("another loop failed");
+}
+
+void EveryLoop::Fail(std::exception_ptr failure) {
+  std::vector<StopHandle> stops;
+  {
+    const std::lock_guard lock(mutex_);
+    if (failure_ != nullptr) return;
+    failure_ = std::move(failure);
+    stops.swap(stops_);
+  }
+  for (const StopHandle& stop : stops) stop.RequestStop("another loop failed");
+}
+
+void EveryLoop::Arrive() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (--left_ > 0) return;
+  }
+  for (Bridge<>& end : ends_) end.Complete();
+}
+
+}  // namespace internal
+
+Runtime::Runtime(RuntimeOptions options)
+    : options_(std::move(options)),
+      loops_(options_.loops() != 0 ? options_.loops() : static_cast<size_t>(internal::UsableCpus())) {}
+
+Runtime::~Runtime() { GYRE_CHECK(!is_running_, "a Runtime was destroyed while it runs"); }
+
+absl::Status Runtime::OpenLoops() {
+  for (size_t i = 0; i < loops_; ++i) {
+    absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options_.run_options());
+    if (!backend.ok()) return backend.status();
+    hosts_.push_back(std::make_unique<Host>(*std::move(backend)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Runtime::RunLoops(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other) {
+  GYRE_CHECK(!std::exchange(is_running_, true), "a Runtime was asked to run while it runs already");
+  GYRE_CHECK(Loop::TryCurrent() == nullptr, "Runtime::Run was called on a thread whose loop is running");
+  absl::Status status = OpenLoops();
+  const std::vector<int> cpus = options_.pin_loops() ? internal::AffinityCpus() : std::vector<int>();
+  auto pin = [&cpus](size_t index, std::optional<internal::PinnedThread>& pinned) {
+    if (!cpus.empty()) pinned.emplace(cpus[index % cpus.size()]);
+  };
+  internal::StartingLine line;
+  std::vector<std::thread> threads;
+  for (size_t i = 1; i < loops_ && status.ok(); ++i) {
+    try {
+      threads.emplace_back([&, i] {
+        if (!line.Wait()) return;
+        internal::NameThread(i);
+        std::optional<internal::PinnedThread> pinned;
+        pin(i, pinned);
+        run_other(i);
+      });
+    } catch (const std::system_error& error) {
+      status = internal::StatusFromErrno(error.code().value(), "start a thread for loop " + std::to_string(i));
+    }
+  }
+  line.Decide(status.ok());
+  if (status.ok()) {
+    std::optional<internal::PinnedThread> pinned;
+    pin(0, pinned);
+    run_first();
+  }
+  for (std::thread& thread : threads) thread.join();
+  hosts_.clear();
+  is_running_ = false;
+  return status;
+}
+
+}  // namespace gyre

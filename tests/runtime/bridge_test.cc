@@ -1,0 +1,129 @@
+#include "gyre/runtime/bridge.h"
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <thread>
+
+#include "gtest/gtest.h"
+#include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/tasks.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::HookLog;
+using testing::InEveryWorld;
+using testing::OnEpoll;
+using testing::Turns;
+
+TEST(Bridge, GivesAResultThatCameBeforeTheWaitOrComesDuringIt) {
+  InEveryWorld([]() -> Task<> {
+    Bridge<std::unique_ptr<int>> before;
+    before.Complete(std::make_unique<int>(1));
+    std::unique_ptr<int> first = co_await before.Wait();
+    EXPECT_EQ(*first, 1);
+    auto body = [](Scope& scope) -> Task<> {
+      Bridge<> during;
+      scope.Spawn([&during]() -> Task<> {
+        co_await Turns(3);
+        during.Complete();
+      });
+      co_await during.Wait();
+    };
+    co_await WithScope(body);
+  });
+}
+
+TEST(Bridge, IsCompletedByAnyThread) {
+  OnEpoll([]() -> Task<> {
+    for (int i = 0; i < 1000; ++i) {
+      Bridge<int> bridge;
+      std::thread thread([&bridge, i] { bridge.Complete(i); });
+      const int result = co_await bridge.Wait();
+      EXPECT_EQ(result, i);
+      thread.join();
+    }
+  });
+}
+
+TEST(Bridge, FailsWithAnExceptionOrEndsStopped) {
+  InEveryWorld([]() -> Task<> {
+    Bridge<int> fails;
+    fails.FailWith(std::make_exception_ptr(std::runtime_error("foreign")));
+    const Outcome<int> failed = co_await AsOutcome(fails.Wait());
+    EXPECT_EQ(HookLog::What(failed.exception()), "foreign");
+    for (const bool is_before : {false, true}) {
+      auto body = [is_before](Scope& scope) -> Task<> {
+        Bridge<int> stops;
+        if (is_before) stops.CompleteStopped();
+        scope.Spawn([&stops, is_before]() -> Task<> {
+          co_await Yield();
+          if (!is_before) stops.CompleteStopped();
+        });
+        const Outcome<int> stopped = co_await AsOutcome(stops.Wait());
+        EXPECT_TRUE(stopped.stopped());
+      };
+      co_await WithScope(body);
+    }
+  });
+}
+
+// The foreign side may still write into the frame, so the frame stays until it has answered.
+TEST(Bridge, AStopTellsTheForeignSideAndWaitsForIt) {
+  for (const bool has_value : {false, true}) {
+    InEveryWorld([has_value]() -> Task<> {
+      std::string log;
+      auto body = [&](Scope& scope) -> Task<> {
+        std::optional<Bridge<int>> bridge;
+        bridge.emplace([&log] { log += "told "; });
+        auto wait = [&]() -> Task<> {
+          const Outcome<int> outcome = co_await AsOutcome(bridge->Wait());
+          log += outcome.stopped() ? "stopped" : std::to_string(outcome.value());
+        };
+        TaskHandle<> waiter = scope.Spawn(wait);
+        co_await Turns(2);
+        waiter.RequestStop();
+        co_await Turns(5);
+        EXPECT_EQ(log, "told ");
+        if (has_value) {
+          bridge->Complete(3);
+        } else {
+          bridge->CompleteStopped();
+        }
+        co_await waiter.Join();
+        EXPECT_EQ(log, has_value ? "told 3" : "told stopped");
+      };
+      co_await WithScope(body);
+    });
+  }
+}
+
+TEST(BridgeDeathTest, IsCompletedOnce) {
+  EXPECT_DEATH(
+      {
+        Bridge<int> bridge;
+        bridge.Complete(1);
+        bridge.Complete(2);
+      },
+      "a Bridge was completed twice");
+}
+
+TEST(BridgeDeathTest, IsAwaitedOnce) {
+  auto twice = []() -> Task<> {
+    Bridge<> bridge;
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn([&]() -> Task<> { co_await bridge.Wait(); });
+      co_await bridge.Wait();
+    };
+    co_await WithScope(body);
+  };
+  EXPECT_DEATH(gyre::Run(twice), "a Bridge was awaited twice");
+}
+
+}  // namespace
+}  // namespace gyre
