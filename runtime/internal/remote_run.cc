@@ -45,8 +45,7 @@ void RemoteRun::Start() {
     frame_ = Begin();
   } catch (...) {
     SetException(std::current_exception());
-    return End();
-  }
+  }  // before the end is told: by then this thread must hold the exception no more
   if (frame_ == nullptr) return End();
   frame_->Start(*strand_, static_cast<Boundary&>(*this));
   Resume(*frame_);

@@ -1,0 +1,76 @@
+// Calls from loop to loop, with stops that race with their ends: each delivers exactly one of its value and the stop, and
+// nothing is under way when it has. [J11]
+#include <chrono>
+#include <cstdio>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/run_on.h"
+#include "gyre/runtime/runtime.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/with_scope.h"
+
+namespace gyre {
+namespace {
+
+#ifdef GYRE_DEBUG_CHECKS  // the sanitizers' builds: some ten times slower
+constexpr int kCalls = 20'000;
+#else
+constexpr int kCalls = 1'000'000;
+#endif
+constexpr int kAtOnce = 50;
+
+struct Tally {
+  int started = 0;   // on the loop that is called
+  int finished = 0;  // ... to the end
+  int values = 0;    // on the caller's
+  int stops = 0;
+  int wrong = 0;
+};
+
+Task<int> Echo(Tally* tally, int number) {
+  ++tally->started;
+  for (int i = 0; i < number % 3; ++i) co_await Yield();
+  ++tally->finished;
+  co_return number;
+}
+
+Task<> Call(Loop* other, Tally* there, Tally* here, int number) {
+  const Outcome<int> outcome = co_await AsOutcome(RunOn(*other, Echo, there, number));
+  ++(outcome.stopped() ? here->stops : here->values);
+  if (!outcome.stopped() && outcome.value() != number) ++here->wrong;
+}
+
+TEST(RunOnStress, EachCallDeliversItsValueOrTheStop) {
+  Runtime runtime(RuntimeOptions().set_loops(2));
+  Tally there;
+  Tally here;
+  int stopped_unsent = 0;
+  auto root = [&]() -> Task<> {
+    for (int first = 0; first < kCalls; first += kAtOnce) {
+      auto body = [&](Scope& scope) -> Task<> {
+        std::vector<TaskHandle<>> calls;
+        for (int i = 0; i < kAtOnce; ++i) {
+          calls.push_back(scope.Spawn(Call, &runtime.loop(1), &there, &here, first + i));
+        }
+        for (int i = 0; i < kAtOnce; ++i) {
+          if (i % 4 == 0) co_await Yield();
+          if (i % 2 == 0) calls[static_cast<size_t>(i)].RequestStop();
+        }
+      };
+      co_await WithScope(body);
+    }
+  };
+  runtime.Run(root);
+  stopped_unsent = kCalls - there.started;
+  EXPECT_EQ(here.values + here.stops, kCalls);
+  EXPECT_EQ(here.wrong, 0);
+  EXPECT_EQ(here.values, there.finished) << "what has its end is delivered, in spite of a stop";
+  EXPECT_GT(here.values, 0);
+  EXPECT_GT(here.stops, stopped_unsent) << "no stop reached a call under way";
+  std::printf("%d values, %d stops, of which %d before the call was sent\n", here.values, here.stops, stopped_unsent);
+}
+
+}  // namespace
+}  // namespace gyre
