@@ -194,7 +194,7 @@ TEST(RunOn, DestroysFrameThereAndClosureHere) {
   WithAnotherLoop([](Loop& other) -> Task<> {
     Counted::Reset();
     Counted in_closure;
-    auto work = [in_closure](Counted argument) -> Task<int> {
+    auto work = [in_closure](Counted) -> Task<int> {
       Counted local;
       co_return Counted::live();
     };
