@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstdio>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -28,45 +27,56 @@ gyre::Task<absl::Status> Echo(gyre::TcpStream peer) {
   }
 }
 
-// With one loop, main would be little more than this coroutine in a gyre::Run.
+// With one loop, main would be little more than Serve in a gyre::Run.
 class EchoServer {
  public:
   // `signals`: one watcher for each loop, so that each hears of the end.
-  EchoServer(examples::ServerFlags flags, std::vector<gyre::SignalWatcher> signals)
-      : flags_(std::move(flags)), signals_(std::move(signals)), reports_(signals_.size(), gyre::ServeReport()) {}
+  EchoServer(const examples::ServerFlags& flags, std::vector<gyre::SignalWatcher> signals)
+      : flags_(flags), signals_(std::move(signals)), runtime_(Options(flags)) {}
 
-  // The first loop runs here; it starts the others when it knows the port.
   absl::StatusOr<gyre::ServeReport> Run() {
-    RunLoop(0, flags_.where);
-    for (std::thread& thread : threads_) thread.join();
-    gyre::ServeReport total;
-    for (const absl::StatusOr<gyre::ServeReport>& report : reports_) {
-      if (!report.ok()) return report.status();
-      total += *report;
-    }
-    return total;
+    auto serve_all = [this](gyre::Scope& scope) { return ServeAll(scope); };
+    return runtime_.Run(serve_all);
   }
 
  private:
-  void RunLoop(size_t index, gyre::Endpoint where) {
-    reports_[index] = gyre::Run(flags_.run_options, Serve(index, where));
-    if (!reports_[index].ok()) std::raise(SIGTERM);  // a loop that can't serve ends the others, as an operator would
+  using Report = absl::StatusOr<gyre::ServeReport>;
+
+  static gyre::RuntimeOptions Options(const examples::ServerFlags& flags) {
+    return gyre::RuntimeOptions()
+        .set_loops(static_cast<size_t>(flags.loops))
+        .set_backend(flags.run_options.backend())
+        .set_allow_environment(flags.run_options.allow_environment());
   }
 
-  gyre::Task<absl::StatusOr<gyre::ServeReport>> Serve(size_t index, gyre::Endpoint where) {
-    gyre::ListenOptions options;
-    options.set_reuse_port(signals_.size() > 1);
-    gyre::TcpListener listener = co_await gyre::Try(gyre::TcpListener::Bind(where, options));
-    where = co_await gyre::Try(listener.local_endpoint());
-    if (index == 0) StartOtherLoops(where);
-    if (++listening_ == signals_.size()) Announce(where);
-    co_return co_await gyre::Serve(std::move(listener), Echo, flags_.grace, signals_[index].Next());
-  }
-
-  void StartOtherLoops(gyre::Endpoint where) {
-    for (size_t index = 1; index < signals_.size(); ++index) {
-      threads_.emplace_back([this, index, where] { RunLoop(index, where); });
+  // The first loop's listener chooses the port for all. A loop that can't serve ends the others.
+  gyre::Task<Report> ServeAll(gyre::Scope& scope) {
+    gyre::TcpListener listener = co_await gyre::Try(Bind(flags_.where));
+    const gyre::Endpoint where = co_await gyre::Try(listener.local_endpoint());
+    std::vector<gyre::TaskHandle<Report>> others;
+    for (size_t loop = 1; loop < runtime_.loops(); ++loop) {
+      others.push_back(gyre::SpawnOn(scope, runtime_.loop(loop), &EchoServer::BindAndServe, this, loop, where));
     }
+    gyre::ServeReport total = co_await gyre::Try(co_await Serve(0, std::move(listener), where));
+    for (const gyre::TaskHandle<Report>& other : others) {
+      const gyre::Outcome<Report>& outcome = co_await other.Join();
+      total += co_await gyre::Try(outcome.value());
+    }
+    co_return total;
+  }
+
+  gyre::Task<Report> BindAndServe(size_t loop, gyre::Endpoint where) {
+    gyre::TcpListener listener = co_await gyre::Try(Bind(where));
+    co_return co_await Serve(loop, std::move(listener), where);
+  }
+
+  absl::StatusOr<gyre::TcpListener> Bind(gyre::Endpoint where) const {
+    return gyre::TcpListener::Bind(where, gyre::ListenOptions().set_reuse_port(runtime_.loops() > 1));
+  }
+
+  gyre::Task<Report> Serve(size_t loop, gyre::TcpListener listener, gyre::Endpoint where) {
+    if (++listening_ == runtime_.loops()) Announce(where);
+    co_return co_await gyre::Serve(std::move(listener), Echo, flags_.grace, signals_[loop].Next());
   }
 
   static void Announce(gyre::Endpoint where) {
@@ -74,11 +84,10 @@ class EchoServer {
     std::fflush(stdout);
   }
 
-  const examples::ServerFlags flags_;
+  const examples::ServerFlags& flags_;
   std::vector<gyre::SignalWatcher> signals_;
-  std::vector<absl::StatusOr<gyre::ServeReport>> reports_;  // each written by its loop's thread
-  std::vector<std::thread> threads_;                        // the first loop's thread only
-  std::atomic<size_t> listening_{0};                        // counts; the default order is more than it needs
+  gyre::Runtime runtime_;
+  std::atomic<size_t> listening_{0};  // counts; the default order is more than it needs
 };
 
 // Signals are blocked meanwhile, so that one finds all the watchers or none: a loop that missed it would never end.
