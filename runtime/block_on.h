@@ -4,9 +4,9 @@
 //
 // Thread-safety: any thread that runs no loop; on one that does it is a check failure, because it would deadlock.
 // Lifetime:      as RunOn: `f` and `args` live until the end, on the caller's stack. The Loop must outlive the call.
-// Cancellation:  nobody can stop the caller; if the coroutine ends stopped, or its loop ends, BlockOn gives kCancelled, or throws
-//                gyre::Stopped where the result can't hold a status.
-// Errors:        what the callable or its coroutine throws is thrown here.
+// Cancellation:  nobody can stop the caller; if the coroutine ends stopped, as it does when its loop ends, BlockOn gives
+//                kCancelled, or throws gyre::Stopped where the result can't hold a status.
+// Errors:        what the callable or its coroutine throws is thrown here. Of a loop that has ended: as RunOn.
 // Cost:          two messages and two switches of threads.
 #ifndef GYRE_RUNTIME_BLOCK_ON_H_
 #define GYRE_RUNTIME_BLOCK_ON_H_
@@ -42,7 +42,7 @@ class BlockingCall final : public RemoteCall<F, Args...> {
       ended_.wait(lock, [this] { return has_ended_; });
     }
     if (this->outcome().stopped()) {
-      const std::string why = "the coroutine that BlockOn waited for was stopped, or its loop has ended";
+      const std::string why = "the coroutine that BlockOn waited for was stopped";
       if constexpr (kIsStatusLike<T>) {
         return absl::CancelledError(why);
       } else {

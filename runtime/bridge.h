@@ -8,8 +8,10 @@
 // Lifetime:      must outlive the call of Complete; awaiting Wait in the same coroutine ensures that, because it does not end,
 //                stopped or not, before Complete was called. Nothing of the bridge is touched once Wait can have ended.
 // Cancellation:  a stop calls `on_stop` on the loop, so that the foreign work can be told; the wait goes on until Complete was
-//                called. A value that comes in spite of the stop is delivered; CompleteStopped says that there is none.
-// Errors:        Complete with what a T can hold; for exceptions, FailWith. A second completion is a check failure.
+//                called, also in a scope that was stopped before. A value that comes in spite of the stop is delivered;
+//                CompleteStopped says that there is none.
+// Errors:        Complete with what a T can hold (what making it throws, Wait throws); for exceptions, FailWith. A second
+//                completion is a check failure.
 // Cost:          no allocation; a message, and a wake for a loop that sleeps.
 #ifndef GYRE_RUNTIME_BRIDGE_H_
 #define GYRE_RUNTIME_BRIDGE_H_
@@ -46,7 +48,13 @@ class Bridge {
     requires std::constructible_from<internal::Stored<T>, Args...>
   void Complete(Args&&... args) {
     Claim();
-    internal::ReplaceOutcome(outcome_, [&] { return Outcome<T>::FromValue(std::forward<Args>(args)...); });
+    internal::ReplaceOutcome(outcome_, [&]() -> Outcome<T> {
+      try {
+        return Outcome<T>::FromValue(std::forward<Args>(args)...);
+      } catch (...) {
+        return Outcome<T>::FromException(std::current_exception());
+      }
+    });
     Publish();
   }
   // Wait throws `error`.
@@ -78,12 +86,12 @@ class Bridge {
 
     template <std::derived_from<internal::PromiseBase> P>
     bool await_suspend(std::coroutine_handle<P> awaiting) {
-      return Suspend(awaiting, [this] {
+      return SuspendEvenIfStopped(awaiting, [this] {
         bridge_.waiter_ = this;
         Progress expected = Progress::kNothing;
         if (bridge_.progress_.compare_exchange_strong(expected, Progress::kWaiting, std::memory_order_acq_rel)) return false;
         GYRE_CHECK(expected == Progress::kDone, "a Bridge was awaited twice");
-        if (!bridge_.outcome_.stopped()) return true;
+        if (!bridge_.outcome_.stopped()) return true;  // also where the scope is stopped: it was brought before
         Leaf::CompleteStopped();
         return false;
       });

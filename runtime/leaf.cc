@@ -16,6 +16,11 @@ bool Leaf::IsStoppedBeforeStart() {
   return true;
 }
 
+void Leaf::TellAwait() noexcept {
+  internal::LoopCore& loop = loop_core();
+  if (loop.observer != nullptr) loop.observer->OnAwait(*this, *waiter_->scope(), *waiter_);
+}
+
 void Leaf::TellCompleted(bool is_queued) noexcept {
   internal::LoopCore& loop = loop_core();
   if (loop.observer != nullptr) loop.observer->OnCompleted(*waiter_, is_queued);

@@ -60,23 +60,17 @@ class Leaf : public internal::Runnable {
   template <std::derived_from<internal::PromiseBase> P, class Start>
   bool Suspend(std::coroutine_handle<P> awaiting, Start start) {
     waiter_ = &awaiting.promise();
-    internal::ScopeCore* scope = waiter_->scope();
-    if (scope->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return true;
-    if (start()) {
-      if (--internal::tls_budget > 0) [[likely]] return false;
-      state_ = State::kCompleted;  // done, but others must have their turn first
-      internal::tls_loop->PushReady(*this);
-      return true;
-    }
-    if (state_ == State::kIdle) {
-      state_ = State::kWaiting;
-      if (scope->StopRequested()) [[unlikely]] {
-        DeliverStop();  // by what `start` did
-      } else {
-        scope->SetLeaf(*this);
-      }
-    }
-    return true;
+    if (waiter_->scope()->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return true;
+    return BeginWait(start);
+  }
+
+  // For what is under way already, and has to be waited for: in a stopped scope `start` is called all the same, and OnStop
+  // right after it.
+  template <std::derived_from<internal::PromiseBase> P, class Start>
+  bool SuspendEvenIfStopped(std::coroutine_handle<P> awaiting, Start start) {
+    waiter_ = &awaiting.promise();
+    if (waiter_->scope()->attention() != 0) [[unlikely]] TellAwait();
+    return BeginWait(start);
   }
 
   // For a leaf that only goes behind everything that is ready; a stop is seen when its turn comes.
@@ -135,6 +129,25 @@ class Leaf : public internal::Runnable {
     kStopped,    // in the ready queue, without one
   };
 
+  template <class Start>
+  bool BeginWait(Start& start) {
+    if (start()) {
+      if (--internal::tls_budget > 0) [[likely]] return false;
+      state_ = State::kCompleted;  // done, but others must have their turn first
+      internal::tls_loop->PushReady(*this);
+      return true;
+    }
+    if (state_ == State::kIdle) {
+      state_ = State::kWaiting;
+      internal::ScopeCore* scope = waiter_->scope();
+      if (scope->StopRequested()) [[unlikely]] {
+        DeliverStop();  // before, or by what `start` did
+      } else {
+        scope->SetLeaf(*this);
+      }
+    }
+    return true;
+  }
   void EnterCompleted(State state, bool is_queued = true) {
     GYRE_CHECK(state_ <= State::kWaiting, "a leaf await was completed twice");
     waiter_->scope()->ClearLeaf();
@@ -144,6 +157,7 @@ class Leaf : public internal::Runnable {
   // The scope is stopped, or becomes it now by a test that watches: queues the leaf as stopped.
   bool IsStoppedBeforeStart();
   // For a test that watches.
+  void TellAwait() noexcept;
   void TellCompleted(bool is_queued) noexcept;
   void TellStopPending() noexcept;
   // The scope has unlinked this leaf.

@@ -233,8 +233,9 @@ void Loop::End() {
   auto drop = [this](internal::InboxNode* node) {
     while (node != nullptr) {
       internal::InboxNode* next = node->next;
-      static_cast<internal::Runnable*>(node)->Drop();
-      ++left_over_.callbacks;
+      auto* runnable = static_cast<internal::Runnable*>(node);
+      if (runnable->is_ordered()) ++left_over_.callbacks;
+      runnable->Drop();
       node = next;
     }
   };

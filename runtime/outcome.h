@@ -142,7 +142,7 @@ class [[nodiscard]] Outcome {
         reason_ = std::move(other.reason_);
         return;
       case State::kValue:
-        std::construct_at(&value_, std::move(other.value_));
+        MakeValue(std::move(other.value_));
         break;
       case State::kException:
         std::construct_at(&exception_, std::move(other.exception_));
@@ -156,13 +156,28 @@ class [[nodiscard]] Outcome {
         reason_ = other.reason_;
         return;
       case State::kValue:
-        std::construct_at(&value_, other.value_);
+        MakeValue(other.value_);
         break;
       case State::kException:
         std::construct_at(&exception_, other.exception_);
         break;
     }
     state_ = other.state_;
+  }
+
+  // Where `reason_` was; if that throws, it is there again.
+  template <class Source>
+  void MakeValue(Source&& source) {
+    if constexpr (std::is_nothrow_constructible_v<Stored, Source>) {
+      std::construct_at(&value_, std::forward<Source>(source));
+    } else {
+      try {
+        std::construct_at(&value_, std::forward<Source>(source));
+      } catch (...) {
+        std::construct_at(&reason_);
+        throw;
+      }
+    }
   }
 
   void RequireValue() const {

@@ -37,8 +37,8 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options) 
 void RootBase::RunOn(Loop& loop, const RunOptions& options) {
   loop_ = &loop;
   scope_.emplace(loop.core());
-  if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());
   try {
+    if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());
     if (options.on_start()) options.on_start()(loop);
     loop.core().PushReady(*this);
   } catch (...) {

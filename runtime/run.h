@@ -6,7 +6,8 @@
 // Takes any awaitable (`gyre::Run(gyre::WhenAll(A(), B()))`), a callable that gives a Task, or a body for WithScope.
 //
 // Thread-safety: any thread without a running loop; several threads may each run their own.
-// Lifetime:      the loop lives until Run returns. What is still posted or timed then is destroyed without running.
+// Lifetime:      the loop lives until Run returns. What is still posted or timed then is destroyed without running. When the root
+//                has ended and calls from other loops (see run_on.h) are being stopped, it still runs meanwhile.
 // Cancellation:  a stopped root gives kCancelled, or throws gyre::Stopped if its type can't hold a status.
 // Errors:        an exception of the root is rethrown. A backend that can't start gives its status, or throws StatusError.
 //                A bad value in GYRE_BACKEND (where the options allow it) is such an error.

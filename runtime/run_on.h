@@ -8,12 +8,14 @@
 // std::ref for references. It sees the caller's context values.
 //
 // Thread-safety: called on one loop about any other, or about the same.
-// Lifetime:      RunOn keeps `f` and `args` until the end, on the caller's side: they are destroyed there. The other Loop must
-//                outlive the call, as those of one Runtime do.
+// Lifetime:      RunOn keeps `f` and `args` until the end, on the caller's side: they are destroyed there, and so is the result. What
+//                belongs to a loop (a Task, a TcpStream, a Buffer, a TaskHandle) must not be among them. The other Loop must
+//                be there when the call is made, as those of one Runtime are; it stays for what it has begun.
 // Cancellation:  a stop of the caller stops what runs over there, and is delivered here when that has ended: stopped, or with
-//                its result if it has one in spite of the stop. If that ends stopped for a reason of its own, or its loop
-//                ends, so does the await here.
-// Errors:        an exception over there is thrown here; a status is a result.
+//                its result if it has one in spite of the stop. If that ends stopped for a reason of its own, or because its
+//                loop ends, so does the await here.
+// Errors:        an exception over there is thrown here; a status is a result. Of a loop that has ended: kUnavailable, thrown as
+//                StatusError where the result can't hold it. [D27]
 // Cost:          one message each way, and a wake for a loop that sleeps; no allocation beside the frame.
 #ifndef GYRE_RUNTIME_RUN_ON_H_
 #define GYRE_RUNTIME_RUN_ON_H_
@@ -27,6 +29,8 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/finish.h"
 #include "gyre/runtime/internal/remote_run.h"
 #include "gyre/runtime/leaf.h"
@@ -72,6 +76,8 @@ class RemoteCall : public RemoteRun {
   PromiseBase* Begin() final {
     auto call = [this](Args&... args) -> decltype(auto) { return std::invoke(f_, std::move(args)...); };
     using R = std::invoke_result_t<F&, Args...>;
+    static_assert(kIsTask<R> || std::is_void_v<R> || !Awaitable<R>,
+                  "gyre: what runs on another loop gives a Task or a plain value: co_await the operation in a coroutine");
     if constexpr (kIsTask<R>) {
       auto task = std::apply(call, args_);
       return TaskAccess::Release(task);
@@ -93,6 +99,19 @@ class RemoteCall : public RemoteRun {
   }
 
   Outcome<T> outcome_;
+  void SetUnavailable() noexcept final {
+    try {
+      absl::Status status = absl::UnavailableError("the loop that was to run this has ended");
+      if constexpr (kIsStatusLike<T>) {
+        ReplaceOutcome(outcome_, [&status] { return Outcome<T>::FromValue(std::move(status)); });
+      } else {
+        SetException(std::make_exception_ptr(StatusError(std::move(status))));
+      }
+    } catch (...) {
+      SetException(std::current_exception());
+    }
+  }
+
   F f_;
   [[no_unique_address]] std::tuple<Args...> args_;
 };
@@ -110,8 +129,7 @@ class [[nodiscard]] RunOnAwaiter final : public Leaf {
     return Suspend(awaiting, [this] {
       ContextRef context;
       if (loop_core().has_context) context = scope_core().Context();
-      if (!call_.Send(remote_, std::move(context))) CompleteStopped();
-      return false;
+      return !call_.Send(remote_, std::move(context));
     });
   }
   T await_resume() { return std::move(call_.outcome()).value(); }

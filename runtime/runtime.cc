@@ -9,6 +9,7 @@
 #include <string>
 #include <system_error>
 
+#include "absl/cleanup/cleanup.h"
 #include "gyre/runtime/internal/usable_cpus.h"
 
 namespace gyre {
@@ -48,7 +49,7 @@ class StartingLine {
   }
   void Decide(bool goes) {
     const std::lock_guard lock(mutex_);
-    goes_ = goes;
+    if (!goes_.has_value()) goes_ = goes;
     decided_.notify_all();
   }
 
@@ -72,21 +73,31 @@ void EveryLoop::AddStop(StopHandle stop) {
     return;
   }
   lock.unlock();
-  stop.RequestStop("another loop failed");
+  stop.RequestStop();
 }
 
-void EveryLoop::Fail(std::exception_ptr failure) {
+void EveryLoop::Fail(std::exception_ptr failure) noexcept {
   std::vector<StopHandle> stops;
+  bool is_first;
   {
     const std::lock_guard lock(mutex_);
-    if (failure_ != nullptr) return;
-    failure_ = std::move(failure);
-    stops.swap(stops_);
+    is_first = failure_ == nullptr;
+    if (is_first) {
+      failure_ = failure;
+      stops.swap(stops_);
+    }
   }
-  for (const StopHandle& stop : stops) stop.RequestStop("another loop failed");
+  for (const StopHandle& stop : stops) stop.RequestStop();
+  // The others end with kCancelled because of the first.
+  if (is_first || absl::IsCancelled(StatusFromException(failure))) return;
+  Loop* loop = Loop::TryCurrent();
+  if (loop == nullptr) return;  // there was no memory for its root: the first failure will have been of that kind, too
+  UnhandledError error;
+  error.exception = std::move(failure);
+  loop->ReportUnhandledError(error);
 }
 
-void EveryLoop::Arrive() {
+void EveryLoop::Arrive() noexcept {
   {
     const std::lock_guard lock(mutex_);
     if (--left_ > 0) return;
@@ -114,14 +125,32 @@ absl::Status Runtime::OpenLoops() {
 absl::Status Runtime::RunLoops(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other) {
   GYRE_CHECK(!std::exchange(is_running_, true), "a Runtime was asked to run while it runs already");
   GYRE_CHECK(Loop::TryCurrent() == nullptr, "Runtime::Run was called on a thread whose loop is running");
-  absl::Status status = OpenLoops();
+  absl::Status status;
+  try {
+    status = OpenAndRun(run_first, run_other);
+  } catch (const std::bad_alloc&) {
+    status = absl::ResourceExhaustedError("no memory to start a runtime's loops");
+  }
+  hosts_.clear();
+  is_running_ = false;
+  return status;
+}
+
+// Throws std::bad_alloc before anything has run.
+absl::Status Runtime::OpenAndRun(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other) {
+  if (absl::Status status = OpenLoops(); !status.ok()) return status;
   const std::vector<int> cpus = options_.pin_loops() ? internal::AffinityCpus() : std::vector<int>();
   auto pin = [&cpus](size_t index, std::optional<internal::PinnedThread>& pinned) {
     if (!cpus.empty()) pinned.emplace(cpus[index % cpus.size()]);
   };
   internal::StartingLine line;
   std::vector<std::thread> threads;
-  for (size_t i = 1; i < loops_ && status.ok(); ++i) {
+  const absl::Cleanup join = [&] {
+    line.Decide(false);  // unless it was decided before
+    for (std::thread& thread : threads) thread.join();
+  };
+  threads.reserve(loops_ - 1);
+  for (size_t i = 1; i < loops_; ++i) {
     try {
       threads.emplace_back([&, i] {
         if (!line.Wait()) return;
@@ -131,19 +160,14 @@ absl::Status Runtime::RunLoops(const std::function<void()>& run_first, const std
         run_other(i);
       });
     } catch (const std::system_error& error) {
-      status = internal::StatusFromErrno(error.code().value(), "start a thread for loop " + std::to_string(i));
+      return internal::StatusFromErrno(error.code().value(), "start a thread for loop " + std::to_string(i));
     }
   }
-  line.Decide(status.ok());
-  if (status.ok()) {
-    std::optional<internal::PinnedThread> pinned;
-    pin(0, pinned);
-    run_first();
-  }
-  for (std::thread& thread : threads) thread.join();
-  hosts_.clear();
-  is_running_ = false;
-  return status;
+  line.Decide(true);
+  std::optional<internal::PinnedThread> pinned;
+  pin(0, pinned);
+  run_first();
+  return absl::OkStatus();
 }
 
 }  // namespace gyre

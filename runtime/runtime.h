@@ -23,6 +23,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -91,9 +92,9 @@ class EveryLoop {
 
   // Of a loop whose callable is about to start.
   void AddStop(StopHandle stop);
-  // Of one that has ended: the first failure stops the others.
-  void Fail(std::exception_ptr failure);
-  void Arrive();
+  // Of one that has ended, on its loop: the first failure stops the others; a further one goes to the hook.
+  void Fail(std::exception_ptr failure) noexcept;
+  void Arrive() noexcept;
   // Each loop waits for all, so that none refuses what another asks of it.
   Bridge<>& end(size_t loop) { return ends_[loop]; }
 
@@ -121,11 +122,15 @@ Task<> RunAsOneOfMany(EveryLoop& group, size_t index, F& f) {
       co_return co_await std::move(task);
     }
   };
-  const Outcome<absl::Status> outcome = co_await AsOutcome(WithScope(body));
-  if (outcome.has_exception()) {
-    group.Fail(outcome.exception());
-  } else if (absl::Status status = outcome.status(); !status.ok()) {
-    group.Fail(std::make_exception_ptr(StatusFailure(std::move(status))));
+  try {
+    const Outcome<absl::Status> outcome = co_await AsOutcome(WithScope(body));
+    if (outcome.has_exception()) {
+      group.Fail(outcome.exception());
+    } else if (absl::Status status = outcome.status(); !status.ok()) {
+      group.Fail(std::make_exception_ptr(StatusFailure(std::move(status))));
+    }
+  } catch (const std::bad_alloc&) {
+    group.Fail(std::current_exception());
   }
   group.Arrive();
   co_await group.end(index).Wait();
@@ -159,7 +164,9 @@ class Runtime {
       task.RunOn(loop(0), options_.run_options());
       for (size_t i = 1; i < loops_; ++i) ends[i].Complete();
     };
-    const absl::Status status = RunLoops(run_first, [&](size_t index) { RunRoot(index, [&] { return serve(index); }); });
+    // Without memory for so much as this, a loop just ends: what is sent to it then is kUnavailable.
+    auto run_other = [&](size_t index) { static_cast<void>(RunRoot(index, [&] { return serve(index); })); };
+    const absl::Status status = RunLoops(run_first, run_other);
     if (!status.ok()) {
       if constexpr (internal::kIsStatusLike<T>) return T(status);
       throw StatusError(status);
@@ -174,7 +181,11 @@ class Runtime {
     internal::EveryLoop group(loops_);
     std::vector<F> callables(loops_, f);
     auto run = [&](size_t index) {
-      RunRoot(index, [&] { return internal::RunAsOneOfMany(group, index, callables[index]); });
+      auto root = [&] { return internal::RunAsOneOfMany(group, index, callables[index]); };
+      if (std::exception_ptr failure = RunRoot(index, root)) {  // there was no memory for it
+        group.Fail(std::move(failure));
+        group.Arrive();
+      }
     };
     const absl::Status status = RunLoops([&run] { run(0); }, run);
     if (!status.ok() || group.failure() == nullptr) return status;
@@ -194,16 +205,24 @@ class Runtime {
 
   static Task<> WaitFor(Bridge<>& end) { co_await end.Wait(); }
 
+  // Gives what `make_task` has thrown, or its task.
   template <class MakeTask>
-  void RunRoot(size_t index, MakeTask make_task) {
+  std::exception_ptr RunRoot(size_t index, MakeTask make_task) {
     internal::RootTask<MakeTask> task(std::move(make_task));
     task.RunOn(loop(index), options_.run_options());
+    try {
+      task.Result();
+    } catch (...) {
+      return std::current_exception();
+    }
+    return nullptr;
   }
 
   // Makes the loops; runs `run_first()` here and `run_other(i)` on a thread each, until all return; ends the loops. If they
-  // can't be made, or started, a status says why, and nothing has run.
+  // can't be made, or started, a status says why, and nothing has run. The callables don't throw.
   absl::Status RunLoops(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other);
   absl::Status OpenLoops();
+  absl::Status OpenAndRun(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other);
 
   const RuntimeOptions options_;
   const size_t loops_;

@@ -9,7 +9,9 @@ namespace gyre::internal {
 bool RemoteRun::Send(Loop& loop, ContextRef context) noexcept {
   loop_ = &loop;
   context_ = std::move(context);
-  return loop.PushFromAnyThread(*this);
+  if (loop.PushFromAnyThread(*this)) return true;
+  SetUnavailable();
+  return false;
 }
 
 void RemoteRun::SendStop(StopReason&& reason) noexcept {
@@ -20,7 +22,10 @@ void RemoteRun::SendStop(StopReason&& reason) noexcept {
 }
 
 void RemoteRun::Let() noexcept {
-  if (holders_.fetch_sub(1, std::memory_order_acq_rel) == 1) OnEnd();
+  if (holders_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+  Loop* const entered = is_guest_ ? loop_ : nullptr;
+  OnEnd();
+  if (entered != nullptr) entered->guests().Leave();  // not before: the loop stays for a note that is on its way
 }
 
 // From the loop's queues: first to start, then, reaped, because the frames have ended.
@@ -33,6 +38,7 @@ void RemoteRun::Run() {
 
 void RemoteRun::Start() {
   if (!loop_->guests().Enter()) return Drop();
+  is_guest_ = true;
   phase_ = Phase::kRunning;
   strand_.emplace(loop_->guests().group());
   try {
@@ -54,7 +60,7 @@ void RemoteRun::Start() {
 // The loop takes no more, or has ended with the message unread.
 void RemoteRun::Drop() noexcept {
   phase_ = Phase::kEnded;
-  SetStopped(SharedStopReason());
+  SetUnavailable();
   Let();
 }
 
@@ -73,9 +79,7 @@ void RemoteRun::End() noexcept {
   phase_ = Phase::kEnded;
   loop_->core().current = nullptr;
   strand_.reset();
-  Loop& loop = *loop_;
   Let();
-  loop.guests().Leave();  // last: the loop stays until its guest has told its end
 }
 
 void RemoteRun::ArriveStop() noexcept {

@@ -28,7 +28,7 @@ namespace gyre::internal {
 
 class RemoteRun : public Boundary {
  public:
-  // False: the loop has ended, and nothing follows. `context`: the values that the coroutine sees.
+  // False: the loop has ended, nothing follows, and the outcome says so. `context`: the values that the coroutine sees.
   bool Send(Loop& loop, ContextRef context) noexcept;
   // At most once, after Send; no effect when the coroutine has ended.
   void SendStop(StopReason&& reason) noexcept;
@@ -43,6 +43,8 @@ class RemoteRun : public Boundary {
   virtual void TakeOutcome(PromiseBase* frame) noexcept = 0;
   virtual void SetException(std::exception_ptr exception) noexcept = 0;
   virtual void SetStopped(SharedStopReason reason) noexcept = 0;
+  // The loop has ended, or is about to: nothing has run.
+  virtual void SetUnavailable() noexcept = 0;
   // The outcome is in place, and nobody else will touch this object: it may be gone when this returns. Exactly once after
   // Send; on the loop's thread, or from SendStop.
   virtual void OnEnd() noexcept = 0;
@@ -82,6 +84,7 @@ class RemoteRun : public Boundary {
   StopNote note_;
   StopReason reason_;
   Phase phase_ = Phase::kSent;
+  bool is_guest_ = false;
   bool is_stop_early_ = false;  // it arrived before the start, as it may in a simulation
   // The coroutine, and the note while it is under way.
   // Let:acq_rel       the last to let go has seen all that the other wrote: OnEnd may hand the outcome on.

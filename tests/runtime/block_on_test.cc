@@ -1,5 +1,6 @@
 #include "gyre/runtime/block_on.h"
 
+#include <atomic>
 #include <stdexcept>
 #include <string>
 #include <thread>

@@ -9,6 +9,7 @@
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/sleep.h"
+#include "gyre/runtime/when_all.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/tasks.h"
 #include "gyre/tests/support/worlds.h"
@@ -101,6 +102,44 @@ TEST(Bridge, AStopTellsTheForeignSideAndWaitsForIt) {
       co_await WithScope(body);
     });
   }
+}
+
+// What has been started has to be waited for, whenever the stop came.
+TEST(Bridge, InAStoppedScopeItTellsTheForeignSideAndWaitsToo) {
+  for (const bool is_before : {false, true}) {
+    InEveryWorld([is_before]() -> Task<> {
+      std::string log;
+      Bridge<int>* given = nullptr;
+      auto waits = [&](Scope& scope) -> Task<> {
+        Bridge<int> bridge([&log] { log += "told "; });
+        given = &bridge;
+        if (is_before) bridge.Complete(3);
+        scope.RequestStop();
+        const Outcome<int> outcome = co_await AsOutcome(bridge.Wait());
+        log += outcome.has_value() ? "3" : "stopped";
+      };
+      auto completes = [&]() -> Task<> {
+        co_await Turns(5);
+        log += "completes ";
+        if (!is_before) given->Complete(3);
+      };
+      co_await WhenAll(WithScope(waits), completes());
+      EXPECT_EQ(log, is_before ? "3completes " : "told completes 3");
+    });
+  }
+}
+
+TEST(Bridge, WhatMakingItsValueThrowsTheWaitThrows) {
+  InEveryWorld([]() -> Task<> {
+    struct Throwing {
+      explicit Throwing(int) { throw std::runtime_error("made badly"); }
+      Throwing(Throwing&&) = default;
+    };
+    Bridge<Throwing> bridge;
+    bridge.Complete(1);
+    const Outcome<Throwing> outcome = co_await AsOutcome(bridge.Wait());
+    EXPECT_EQ(HookLog::What(outcome.exception()), "made badly");
+  });
 }
 
 TEST(BridgeDeathTest, IsCompletedOnce) {

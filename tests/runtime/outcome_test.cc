@@ -1,5 +1,6 @@
 #include "gyre/runtime/outcome.h"
 
+#include <cstdint>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -35,6 +36,18 @@ TEST(Outcome, IsExactlyOneOfValueExceptionAndStopped) {
   EXPECT_EQ(value.value(), 3);
   EXPECT_THROW((void)exception.value(), std::runtime_error);
   EXPECT_EQ(value.exception(), nullptr);
+}
+
+// Its place is shared: what a failed move has left there must not be taken for something else.
+TEST(Outcome, WhoseValueCantBeMovedInIsStopped) {
+  struct Unmovable {
+    explicit Unmovable(uint64_t bits) : bits(bits) {}
+    Unmovable(Unmovable&& other) : bits(other.bits) { throw std::runtime_error("not moved"); }
+    uint64_t bits;
+  };
+  Outcome<Unmovable> outcome;
+  EXPECT_THROW(outcome = Outcome<Unmovable>::FromValue(uint64_t{0x1000}), std::runtime_error);
+  EXPECT_TRUE(outcome.stopped());
 }
 
 TEST(Outcome, OfVoidThrowsItsExceptionToo) {

@@ -260,6 +260,22 @@ TEST(RunOn, WhatRunsOnALoopIsStoppedWhenItsRootHasEnded) {
   EXPECT_EQ(log, "guest stopped loop ended ");
 }
 
+// A loop that has ended, whose object is still there. [D27]
+TEST(RunOn, OfALoopThatHasEndedIsUnavailable) {
+  absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(RunOptions());
+  ASSERT_TRUE(backend.ok());
+  Loop ended(**backend);
+  const bool is_done = true;
+  ended.RunUntil(is_done);
+  auto root = [&]() -> Task<> {
+    const Outcome<int> outcome = co_await AsOutcome(RunOn(ended, Give, 1));
+    EXPECT_EQ(outcome.status().code(), absl::StatusCode::kUnavailable);
+    const absl::StatusOr<int> status = co_await RunOn(ended, Bad);
+    EXPECT_EQ(status.status().code(), absl::StatusCode::kUnavailable);
+  };
+  gyre::Run(root);
+}
+
 // --- SpawnOn
 
 TEST(SpawnOn, IsAChildLikeAnyOther) {

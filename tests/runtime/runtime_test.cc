@@ -82,6 +82,24 @@ TEST(Runtime, TheFirstErrorOnALoopStopsTheOthersAndIsGiven) {
   EXPECT_THROW(static_cast<void>(runtime.RunOnEveryLoop(throws)), std::runtime_error);
 }
 
+TEST(Runtime, FurtherErrorsOfLoopsGoToTheHook) {
+  std::mutex mutex;
+  std::vector<std::string> reported;
+  auto hook = [&](const UnhandledError& error) {
+    const std::lock_guard lock(mutex);
+    reported.push_back(error.ToString());
+  };
+  Runtime runtime(RuntimeOptions().set_loops(2).set_unhandled_error_hook(hook));
+  auto fails = [&runtime]() -> Task<absl::Status> {
+    if (&Loop::Current() == &runtime.loop(0)) co_return absl::AbortedError("the first");
+    static_cast<void>(co_await AsOutcome(SleepFor(kForever)));
+    co_return absl::DataLossError("the other");
+  };
+  EXPECT_EQ(runtime.RunOnEveryLoop(fails), absl::AbortedError("the first"));
+  ASSERT_EQ(reported.size(), 1u);
+  EXPECT_NE(reported[0].find("the other"), std::string::npos) << reported[0];
+}
+
 // A loop whose callable has ended serves the others until theirs have.
 TEST(Runtime, EveryLoopIsThereUntilAllHaveEnded) {
   Runtime runtime(RuntimeOptions().set_loops(3));
