@@ -3,7 +3,7 @@
 //   absl::Status status = gyre::BlockOn(loop, Flush, std::move(batch));   // Task<absl::Status> Flush(Batch)
 //
 // Thread-safety: any thread that runs no loop; on one that does it is a check failure, because it would deadlock.
-// Lifetime:      as RunOn: `f` and `args` live until the end, on the caller's stack. The Loop must outlive the call.
+// Lifetime:      as RunOn; `f` and `args` live on the caller's stack.
 // Cancellation:  nobody can stop the caller; if the coroutine ends stopped, as it does when its loop ends, BlockOn gives
 //                kCancelled, or throws gyre::Stopped where the result can't hold a status.
 // Errors:        what the callable or its coroutine throws is thrown here. Of a loop that has ended: as RunOn.

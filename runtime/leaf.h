@@ -26,7 +26,9 @@
 //  3. Undo: the stop came after Complete() and before the coroutine ran. Return true after giving back what had been
 //     handed over (a permit, a lock), or if there was nothing (a sleep): the await then ends stopped. Return false to
 //     deliver it (data that would be lost).
-//  4. After a completion the completer must not touch the leaf again: its frame may be gone.
+//  4. What is under way before its await (a foreign call that will write into this very frame) uses SuspendEvenIfStopped: in a
+//     stopped scope `start` is called all the same, and OnStop right after it.
+//  5. After a completion the completer must not touch the leaf again: its frame may be gone.
 //
 // Thread-safety: the loop's thread only, but for CompleteFromAnyThread.
 // Lifetime:      in the frame of the awaiting coroutine; the frame can't be destroyed before the leaf is completed.
@@ -64,8 +66,7 @@ class Leaf : public internal::Runnable {
     return BeginWait(start);
   }
 
-  // For what is under way already, and has to be waited for: in a stopped scope `start` is called all the same, and OnStop
-  // right after it.
+  // As Suspend, for what has to be waited for in any case: see 4 of the contract.
   template <std::derived_from<internal::PromiseBase> P, class Start>
   bool SuspendEvenIfStopped(std::coroutine_handle<P> awaiting, Start start) {
     waiter_ = &awaiting.promise();

@@ -1,7 +1,8 @@
 // The loop's turn. What shapes it:
 //
 //  * New work made during a phase waits for the next turn, so neither timers nor I/O starve behind tasks that keep
-//    waking one another. The one exception is the run-next slot, at most kRunNextMax times in a row.
+//    waking one another. There are two exceptions: the run-next slot, at most kRunNextMax times in a row, and a join of the
+//    task that is next, which starts it as an await would, and spends transfer budget like one.
 //  * The backend is asked when the ready queue is empty, or when about 800 us have passed since it was last asked: asking
 //    costs a system call (1.6 us and more), so asking every n tasks would make cheap tasks pay for dear ones.
 //  * Time for these two bounds comes from the processor's counter, read every 1 to 16 tasks depending on how long tasks

@@ -1,7 +1,7 @@
 // Loop: one thread's event loop: ready coroutines, callbacks, timers, and a backend for the world outside.
 //
 // Thread-safety: Post from any thread, and only that; everything else on the loop's thread.
-// Lifetime:      made by gyre::Run (or a simulation) and gone when that returns.
+// Lifetime:      made by gyre::Run, a Runtime or a simulation, and gone when their Run returns.
 // Cancellation:  callbacks can't be stopped by scopes; a Timer can be cancelled through its handle.
 // Errors:        an exception out of a callback goes to the unhandled-error hook, and the loop goes on.
 // Units:         nanoseconds of the steady clock, virtual ones in simulation. A timer is never early and at most one
@@ -10,7 +10,8 @@
 //
 // A turn: take the inbox; run what was ready when the turn began (at most 64, or about 800 us); fire due timers; then sleep
 // in the backend if nothing is ready, or ask it for completions if about 800 us have passed since it was last asked. What
-// becomes ready in a turn runs in the next, but for what the running task wakes: that may run at once, 3 times in a row.
+// becomes ready in a turn runs in the next, but for what the running task wakes: that may run at once, 3 times in a row; and
+// for a task that is next in line and is joined.
 #ifndef GYRE_RUNTIME_LOOP_H_
 #define GYRE_RUNTIME_LOOP_H_
 

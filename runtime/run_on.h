@@ -10,7 +10,7 @@
 // Thread-safety: called on one loop about any other, or about the same.
 // Lifetime:      RunOn keeps `f` and `args` until the end, on the caller's side: they are destroyed there, and so is the result. What
 //                belongs to a loop (a Task, a TcpStream, a Buffer, a TaskHandle) must not be among them. The other Loop must
-//                be there when the call is made, as those of one Runtime are; it stays for what it has begun.
+//                outlive the call, as those of one Runtime do. One that has begun to run it does by itself: it stays for the end.
 // Cancellation:  a stop of the caller stops what runs over there, and is delivered here when that has ended: stopped, or with
 //                its result if it has one in spite of the stop. If that ends stopped for a reason of its own, or because its
 //                loop ends, so does the await here.

@@ -1,7 +1,8 @@
 // ContextRef: the values that a task has set for itself and for what it starts. Never changed in place: setting a value
 // makes a new map, so a child that holds the old one does not see it.
 //
-// Thread-safety: the loop's thread only.
+// Thread-safety: a map does not change, so calls to other loops share it. Their references are gone when the call has ended: a
+//                value dies on the loop where it was set.
 // Cost:          a lookup is a linear search: programs have a handful of such values.
 #ifndef GYRE_RUNTIME_INTERNAL_CONTEXT_H_
 #define GYRE_RUNTIME_INTERNAL_CONTEXT_H_

@@ -42,7 +42,8 @@ class FramePool {
     return block;
   }
 
-  // The pool of whom has none: what it gives comes from elsewhere, one by one under a lock. So nobody need ask first.
+  // The pool for code outside any loop: its blocks come from one that all threads share, under a lock. So whoever allocates
+  // need not ask whether there is a pool.
   static constexpr FramePool* Outside();
 
   // Frees what Allocate gave. `pool` is the caller's loop's, or Outside().

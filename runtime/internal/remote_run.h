@@ -2,7 +2,7 @@
 // and BlockOn are what people call; they say what the end means for who has sent it.
 //
 // Thread-safety: Send and SendStop by the sender; what is virtual by the loop's thread, but for OnEnd (see there).
-// Lifetime:      the sender's, until OnEnd. The loop must outlive both calls.
+// Lifetime:      the sender's, until OnEnd. The loop must outlive that; once Begin was called, it does by itself.
 // Cancellation:  SendStop asks the coroutine's strand to stop. The end is told when both the coroutine has ended and that
 //                request has arrived, so nothing of either is under way any more.
 // Cost:          two messages, three with a stop; no allocation beside the frame.

@@ -140,7 +140,7 @@ class TaskCore : public Boundary, public ScopeCore {
     kRunning,   // left by OnDone, OnStopped
     kFinished,  // in the reap queue, or seen by who started it; left by Settle
     kThrown,    // ended before there was a coroutine, with its outcome; left by Settle
-    kStopped,   // as kFinished, with its outcome
+    kStopped,   // its frames are gone, and the outcome is there; left by SettleStopped
     kDone,
     kDoneStopped,
   };
