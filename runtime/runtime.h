@@ -155,17 +155,16 @@ class Runtime {
   // Runs `root` on the first loop, on this thread, and gives its result. What gyre::Run takes.
   template <class Root>
   decltype(auto) Run(Root&& root) {
-    using Task = internal::RootTask<std::decay_t<Root>>;
-    using T = typename Task::T;
-    Task task(std::forward<Root>(root));
+    using FirstTask = internal::RootTask<std::decay_t<Root>>;
+    using T = typename FirstTask::T;
+    FirstTask task(std::forward<Root>(root));
     std::vector<Bridge<>> ends(loops_);
-    auto serve = [&ends](size_t index) { return WaitFor(ends[index]); };
     auto run_first = [&] {
       task.RunOn(loop(0), options_.run_options());
       for (size_t i = 1; i < loops_; ++i) ends[i].Complete();
     };
     // Without memory for so much as this, a loop just ends: what is sent to it then is kUnavailable.
-    auto run_other = [&](size_t index) { static_cast<void>(RunRoot(index, [&] { return serve(index); })); };
+    auto run_other = [&](size_t index) { static_cast<void>(RunRoot(index, [&] { return WaitFor(ends[index]); })); };
     const absl::Status status = RunLoops(run_first, run_other);
     if (!status.ok()) {
       if constexpr (internal::kIsStatusLike<T>) return T(status);
