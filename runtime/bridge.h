@@ -22,20 +22,24 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <type_traits>
 #include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/finish.h"
 #include "gyre/runtime/leaf.h"
+#include "gyre/runtime/loop.h"
 #include "gyre/runtime/outcome.h"
 
 namespace gyre {
 
 template <class T = void>
 class Bridge {
+  static_assert(!std::is_reference_v<T>, "gyre: a Bridge brings a value: use a pointer");
+
  public:
   Bridge() = default;
-  // `on_stop`: called on the waiting loop when the wait is stopped, at most once; it must not throw.
+  // `on_stop`: called on the waiting loop when the wait is stopped, at most once. What it throws goes to the hook.
   explicit Bridge(std::function<void()> on_stop) : on_stop_(std::move(on_stop)) {}
   Bridge(const Bridge&) = delete;
   Bridge& operator=(const Bridge&) = delete;
@@ -101,7 +105,7 @@ class Bridge {
 
    private:
     void OnStop() noexcept override {
-      if (bridge_.on_stop_) bridge_.on_stop_();
+      if (bridge_.on_stop_) internal::InvokeGuarded(loop(), bridge_.on_stop_);
     }
     bool Undo() noexcept override { return bridge_.outcome_.stopped(); }
     void Run() override {

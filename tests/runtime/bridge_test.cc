@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
@@ -127,6 +128,24 @@ TEST(Bridge, InAStoppedScopeItTellsTheForeignSideAndWaitsToo) {
       EXPECT_EQ(log, is_before ? "3completes " : "told completes 3");
     });
   }
+}
+
+TEST(Bridge, WhatOnStopThrowsGoesToTheHook) {
+  InEveryWorld([]() -> Task<> {
+    HookLog log;
+    log.Attach();
+    auto body = [](Scope& scope) -> Task<> {
+      Bridge<> bridge([] { throw std::runtime_error("no wish to stop"); });
+      scope.Spawn([&bridge]() -> Task<> {
+        bridge.Complete();  // before its first suspension, where the stop would end it
+        co_return;
+      });
+      scope.RequestStop();
+      co_await bridge.Wait();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log.Texts(), std::vector<std::string>{"no wish to stop"});
+  });
 }
 
 TEST(Bridge, WhatMakingItsValueThrowsTheWaitThrows) {
