@@ -13,8 +13,10 @@ void Scope::LaunchWithCare(internal::TaskCore& task) {
   if (is_closed_) return task.Refuse();
   internal::LoopCore& core = *loop();
   if (core.has_context && core.current != nullptr) {
+    internal::ContextRef context = core.current->Context();
+    if (context == nullptr) return task.Launch(*this);
     try {
-      task.Launch(*this, core.current->Context());
+      task.Launch(*this, std::move(context));
     } catch (...) {
       task.Refuse();
       throw;
@@ -73,7 +75,10 @@ std::shared_ptr<internal::RemoteLink> internal::RemoteLinkOf(Scope& scope) {
   ScopeCore& core = ScopeKey::Core(scope);
   GYRE_CHECK(tls_loop == core.loop(), "a RemoteScope was made on another thread than its scope's loop");
   std::shared_ptr<RemoteLink>& link = core.extras().remote_link;
-  if (link == nullptr) link = std::make_shared<RemoteLink>(scope, core.loop()->loop);
+  if (link == nullptr) {
+    link = std::make_shared<RemoteLink>(scope, core.loop()->loop);
+    if (ScopeKey::IsClosed(scope)) link->TryClose();
+  }
   return link;
 }
 

@@ -181,6 +181,7 @@ class ScopeKey {
   }
   static void EndStart(Scope& scope) { scope.RemoveChild(); }
   static void JoinIfDone(Scope& scope) { scope.JoinIfDone(); }
+  static bool IsClosed(const Scope& scope) { return scope.is_closed_; }
   static bool HasFailure(const Scope& scope) { return scope.failure_ != nullptr; }
   static std::exception_ptr TakeFailure(Scope& scope) { return std::exchange(scope.failure_, nullptr); }
   static bool WasChildStopped(const Scope& scope) { return scope.was_child_stopped_; }
