@@ -1,5 +1,6 @@
 // Refuses the n-th allocation of frames and task states, for every n of a scenario: each ends in std::bad_alloc where the
 // program can see it, and nothing is leaked.
+#include <atomic>
 #include <cstddef>
 #include <new>
 #include <string>
@@ -10,6 +11,7 @@
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/internal/allocation.h"
 #include "gyre/runtime/run.h"
+#include "gyre/runtime/runtime.h"
 #include "gyre/runtime/sim/sim_world.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/when_all.h"
@@ -152,6 +154,44 @@ TEST_F(AllocationFailure, DoesNotStopALongChainOfAwaits) {
     EXPECT_LE(failures, 1);
   };
   EXPECT_GE(RefuseEachInTurn(root), 600);
+}
+
+// --- several loops: the hook is asked by all of their threads
+
+std::atomic<int> g_until_failure_anywhere{0};
+std::atomic<bool> g_has_failed_anywhere{false};
+
+bool AllowUnlessNthAnywhere(size_t) {
+  if (--g_until_failure_anywhere != 0) return true;
+  g_has_failed_anywhere = true;
+  return false;
+}
+
+// Whichever allocation is refused, on whichever loop: every loop ends, and the error is given.
+TEST(RuntimeWithoutMemory, EveryLoopEndsAndTheErrorIsGiven) {
+  internal::SetAllocationHook(&AllowUnlessNthAnywhere);
+  bool has_failed = true;
+  for (int nth = 1; has_failed && nth < 10000; ++nth) {
+    SCOPED_TRACE("allocation " + std::to_string(nth));
+    g_until_failure_anywhere = nth;
+    g_has_failed_anywhere = false;
+    bool was_given = false;
+    Runtime runtime(RuntimeOptions().set_loops(2));
+    auto inner = []() -> Task<> { co_await Yield(); };
+    auto callable = [&inner]() -> Task<absl::Status> {
+      co_await inner();
+      co_return absl::OkStatus();
+    };
+    try {
+      was_given = !runtime.RunOnEveryLoop(callable).ok();
+    } catch (const std::bad_alloc&) {
+      was_given = true;
+    }
+    has_failed = g_has_failed_anywhere;
+    EXPECT_EQ(was_given, has_failed);
+  }
+  EXPECT_FALSE(has_failed) << "no end";
+  internal::SetAllocationHook(nullptr);
 }
 
 }  // namespace

@@ -1,11 +1,15 @@
 // Calls from loop to loop, with stops that race with their ends: each delivers exactly one of its value and the stop, and
 // nothing is under way when it has. [J11]
+#include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <thread>
 #include <vector>
 
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/bridge.h"
+#include "gyre/runtime/run.h"
 #include "gyre/runtime/run_on.h"
 #include "gyre/runtime/runtime.h"
 #include "gyre/runtime/sleep.h"
@@ -70,6 +74,45 @@ TEST(RunOnStress, EachCallDeliversItsValueOrTheStop) {
   EXPECT_GT(here.values, 0);
   EXPECT_GT(here.stops, stopped_unsent) << "no stop reached a call under way";
   std::printf("%d values, %d stops, of which %d before the call was sent\n", here.values, here.stops, stopped_unsent);
+}
+
+// A loop of its own whose root ends as soon as it has a guest, while the caller of that asks it to stop: the loop has to stay
+// for the request, which may be on its way when the guest has ended.
+TEST(RunOnStress, ALoopThatEndsWaitsForTheStopOfItsGuest) {
+  constexpr int kEnds = 1000;
+  int stops = 0;
+  auto root = [&]() -> Task<> {
+    for (int i = 0; i < kEnds; ++i) {
+      Bridge<Loop*> begun;
+      Bridge<> has_guest;
+      std::thread thread([&] {
+        auto until_guest = [&]() -> Task<> {
+          begun.Complete(&Loop::Current());
+          co_await has_guest.Wait();
+        };
+        gyre::Run(until_guest);
+      });
+      Loop* const other = co_await begun.Wait();
+      std::atomic<bool> is_there{false};
+      auto body = [&](Scope& scope) -> Task<> {
+        auto guest = [&]() -> Task<> {
+          is_there = true;
+          has_guest.Complete();
+          co_await SleepFor(kForever);
+        };
+        TaskHandle<> call = scope.Spawn([&]() -> Task<> { co_await RunOn(*other, guest); });
+        while (!is_there) co_await Yield();
+        for (int turn = 0; turn < i % 50; ++turn) co_await Yield();
+        call.RequestStop();
+        const Outcome<>& outcome = co_await call.Join();
+        stops += outcome.stopped() ? 1 : 0;
+      };
+      co_await WithScope(body);
+      thread.join();
+    }
+  };
+  gyre::Run(root);
+  EXPECT_EQ(stops, kEnds);
 }
 
 }  // namespace
