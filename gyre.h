@@ -1,4 +1,5 @@
-// All of gyre that a program uses. Each header can be included on its own, too.
+// All of gyre that a program uses, but for the parallel algorithms: gyre/runtime/offload/parallel.h brings oneTBB's headers with it.
+// Each header can be included on its own, too.
 #ifndef GYRE_GYRE_H_
 #define GYRE_GYRE_H_
 
@@ -11,6 +12,7 @@
 #include "gyre/io/tcp_stream.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/block_on.h"
+#include "gyre/runtime/blocking_section.h"
 #include "gyre/runtime/bridge.h"
 #include "gyre/runtime/context_var.h"
 #include "gyre/runtime/deadline.h"
@@ -21,6 +23,12 @@
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/map_as_completed.h"
 #include "gyre/runtime/map_concurrent.h"
+#include "gyre/runtime/offload/blocking_pool.h"
+#include "gyre/runtime/offload/cpu_pool.h"
+#include "gyre/runtime/offload/job_limiter.h"
+#include "gyre/runtime/offload/offload.h"
+#include "gyre/runtime/offload/offload_options.h"
+#include "gyre/runtime/offload/pools.h"
 #include "gyre/runtime/outcome.h"
 #include "gyre/runtime/remote_scope.h"
 #include "gyre/runtime/run.h"

@@ -29,6 +29,7 @@
 #include <memory>
 #include <string_view>
 
+#include "gyre/runtime/internal/executor_source.h"
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/op.h"
 #include "gyre/runtime/time.h"
@@ -115,6 +116,9 @@ class Backend {
   virtual int tick_shift() const { return 16; }
   // The simulation's source of shuffled ready queues; null in production.
   virtual internal::Rng* scheduling_rng() { return nullptr; }
+
+  // Pools that belong to this backend's world; null in production, where a runtime has them.
+  virtual internal::ExecutorSource* executors() { return nullptr; }
 
   // --- operations
   // True: finished at once, the result is in the op. False: a completion follows.

@@ -18,6 +18,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "gyre/runtime/blocking_section.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/loop.h"
@@ -38,6 +39,7 @@ class BlockingCall final : public RemoteCall<F, Args...> {
 
   T RunOn(Loop& loop) {
     if (this->Send(loop, nullptr)) {
+      const BlockingSection section;  // a loop may need this thread's pool
       std::unique_lock lock(mutex_);
       ended_.wait(lock, [this] { return has_ended_; });
     }

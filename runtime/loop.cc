@@ -17,6 +17,7 @@
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/internal/allocation.h"
+#include "gyre/runtime/internal/ticks.h"
 #include "gyre/runtime/log.h"
 
 namespace gyre {
@@ -28,29 +29,16 @@ constexpr uint64_t kBatchTicks = 1 << 21;   // about 800 us
 constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look more often
 constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
 
-// A cheap monotonic counter without a unit. A processor without one would never ask its backend while tasks are ready.
-uint64_t ReadTicks() {
-#if defined(__x86_64__)
-  return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-  uint64_t ticks;
-  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-  return ticks << 5;  // 25 MHz to 1 GHz: of the same order as a TSC
-#else
-#error "gyre knows no cheap counter for this processor: add it here"
-#endif
-}
-
 }  // namespace
 
 Loop::Loop(Backend& backend)
-    : backend_(backend), is_simulated_(backend.tick_shift() == 0), timers_(backend.tick_shift(), backend.ReadClock()), now_(backend.ReadClock()) {
+    : backend_(backend), is_simulated_(backend.tick_shift() == 0), timers_(backend.tick_shift(), backend.ReadClock()), executors_(backend.executors()), now_(backend.ReadClock()) {
   backend.Attach(*this);
 }
 
 Loop::~Loop() = default;
 
-uint64_t Loop::Ticks() const { return is_simulated_ ? 0 : ReadTicks(); }
+uint64_t Loop::Ticks() const { return is_simulated_ ? 0 : internal::ReadTicks(); }
 
 Loop& Loop::Current() {
   GYRE_CHECK(internal::tls_loop != nullptr,
@@ -60,6 +48,11 @@ Loop& Loop::Current() {
 }
 
 Loop* Loop::TryCurrent() noexcept { return internal::tls_loop != nullptr ? &internal::tls_loop->loop : nullptr; }
+
+internal::ExecutorSource& Loop::executors() const {
+  GYRE_CHECK(executors_ != nullptr, "this loop has no pools: it was not made by gyre::Run, a Runtime or a simulation");
+  return *executors_;
+}
 
 TimePoint Loop::Now() {
   if (is_clock_stale_) RefreshClock();

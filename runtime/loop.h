@@ -26,6 +26,7 @@
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/buffer_pool.h"
+#include "gyre/runtime/internal/executor_source.h"
 #include "gyre/runtime/internal/guests.h"
 #include "gyre/runtime/internal/loop_core.h"
 #include "gyre/runtime/internal/rng.h"
@@ -147,6 +148,11 @@ class Loop {
     return PushFromAnyThread(*callback) ? PostResult::kAccepted : (callback->Drop(), PostResult::kClosed);
   }
 
+  // Where Offload and OffloadBlocking go: the pools of this loop's runtime, made at the first call. For offload/cpu_pool.h and
+  // its like; in simulation, one that runs jobs in virtual time. Throws what making them throws.
+  Executor& cpu_executor() { return executors().cpu_executor(); }
+  Executor& blocking_executor() { return executors().blocking_executor(); }
+
   // Receives every error that no one else can; null restores the default, which logs it. What it throws is logged.
   void SetUnhandledErrorHook(UnhandledErrorHook hook) {
     unhandled_error_hook_ = std::make_shared<UnhandledErrorHook>(std::move(hook));
@@ -158,6 +164,10 @@ class Loop {
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
   internal::Guests& guests() { return guests_; }
+  // Unless its backend has brought some.
+  void SetExecutors(internal::ExecutorSource& source) {
+    if (executors_ == nullptr) executors_ = &source;
+  }
   void ReportUnhandledError(const UnhandledError& error) noexcept;
   // False if the loop has ended: the node stays the caller's. Also from a signal handler.
   bool PushFromAnyThread(internal::Runnable& node) noexcept;
@@ -176,6 +186,7 @@ class Loop {
  private:
   friend class Timer;
 
+  internal::ExecutorSource& executors() const;
   void Turn(const bool& is_done);
   void TakeInbox();
   void RunReady(const bool& is_done);
@@ -194,6 +205,7 @@ class Loop {
   internal::Guests guests_{core_};
   internal::BufferPool buffer_pool_;
   internal::TimerWheel timers_;
+  internal::ExecutorSource* executors_;
   TimePoint now_;
   bool is_clock_stale_ = false;
   bool is_running_ = false;

@@ -30,6 +30,7 @@
 #include "gyre/runtime/internal/finish.h"
 #include "gyre/runtime/internal/scope_core.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/offload/pools.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
 
@@ -76,6 +77,11 @@ class RunOptions {
     report_ = report;
     return *this;
   }
+  // Of Offload and OffloadBlocking. A pool that is not used is not made.
+  RunOptions& set_pools(const PoolOptions& pools) {
+    pools_ = pools;
+    return *this;
+  }
   // Called with the loop before it starts. The counters of its backend may be read from any thread until Run returns.
   RunOptions& set_on_start(std::function<void(Loop&)> on_start) {
     on_start_ = std::move(on_start);
@@ -86,6 +92,7 @@ class RunOptions {
   bool allow_environment() const { return allow_environment_; }
   const UnhandledErrorHook& unhandled_error_hook() const { return hook_; }
   RunReport* report() const { return report_; }
+  const PoolOptions& pools() const { return pools_; }
   const std::function<void(Loop&)>& on_start() const { return on_start_; }
 
  private:
@@ -93,6 +100,7 @@ class RunOptions {
   bool allow_environment_ = false;
   UnhandledErrorHook hook_;
   RunReport* report_ = nullptr;
+  PoolOptions pools_;
   std::function<void(Loop&)> on_start_;
 };
 
@@ -194,7 +202,9 @@ template <class Root>
 decltype(auto) RunOnBackend(Backend& backend, const RunOptions& options, Root&& root) {
   RootTask<std::decay_t<Root>> task(std::forward<Root>(root));
   {
+    Pools pools(options.pools());
     Loop loop(backend);
+    loop.SetExecutors(pools);
     task.RunOn(loop, options);
   }
   return task.Result();

@@ -109,7 +109,8 @@ void EveryLoop::Arrive() noexcept {
 
 Runtime::Runtime(RuntimeOptions options)
     : options_(std::move(options)),
-      loops_(options_.loops() != 0 ? options_.loops() : static_cast<size_t>(internal::UsableCpus())) {}
+      loops_(options_.loops() != 0 ? options_.loops() : static_cast<size_t>(internal::UsableCpus())),
+      pools_(options_.run_options().pools()) {}
 
 Runtime::~Runtime() { GYRE_CHECK(!is_running_, "a Runtime was destroyed while it runs"); }
 
@@ -117,7 +118,7 @@ absl::Status Runtime::OpenLoops() {
   for (size_t i = 0; i < loops_; ++i) {
     absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options_.run_options());
     if (!backend.ok()) return backend.status();
-    hosts_.push_back(std::make_unique<Host>(*std::move(backend)));
+    hosts_.push_back(std::make_unique<Host>(*std::move(backend), pools_));
   }
   return absl::OkStatus();
 }

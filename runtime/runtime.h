@@ -36,6 +36,7 @@
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/offload/pools.h"
 #include "gyre/runtime/run.h"
 #include "gyre/runtime/stop_handle.h"
 #include "gyre/runtime/task.h"
@@ -65,6 +66,11 @@ class RuntimeOptions {
   }
   RuntimeOptions& set_allow_environment(bool allow) {
     run_options_.set_allow_environment(allow);
+    return *this;
+  }
+  // Of Offload and OffloadBlocking, for all the runtime's loops; kept until the runtime's end. A pool that is not used is not made.
+  RuntimeOptions& set_pools(const PoolOptions& pools) {
+    run_options_.set_pools(pools);
     return *this;
   }
   // Called on the loop where the error is: on several threads at once.
@@ -197,7 +203,9 @@ class Runtime {
 
  private:
   struct Host {
-    explicit Host(std::unique_ptr<Backend> its_backend) : backend(std::move(its_backend)), loop(*backend) {}
+    Host(std::unique_ptr<Backend> its_backend, internal::Pools& pools) : backend(std::move(its_backend)), loop(*backend) {
+      loop.SetExecutors(pools);
+    }
     std::unique_ptr<Backend> backend;
     Loop loop;
   };
@@ -225,6 +233,7 @@ class Runtime {
 
   const RuntimeOptions options_;
   const size_t loops_;
+  internal::Pools pools_;
   std::vector<std::unique_ptr<Host>> hosts_;  // while it runs
   bool is_running_ = false;
 };

@@ -21,18 +21,21 @@
 
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/sim/sim_core.h"
+#include "gyre/runtime/sim/sim_executor.h"
 
 namespace gyre {
 
 class SimBackend final : public Backend, private internal::SimEventHandler {
  public:
-  explicit SimBackend(internal::SimCore& core) : core_(core), handler_(core.events.AddHandler(*this)) {}
+  explicit SimBackend(internal::SimCore& core) : core_(core), handler_(core.events.AddHandler(*this)), executor_(core) {}
   ~SimBackend();
 
   std::string_view name() const override { return "sim"; }
   TimePoint ReadClock() override { return core_.events.now(); }
   int tick_shift() const override { return 0; }
   internal::Rng* scheduling_rng() override { return core_.options.shuffle ? &core_.scheduling_rng : nullptr; }
+
+  internal::ExecutorSource* executors() override { return &executor_; }
 
   bool Submit(Op& op) override;
   void Cancel(Op& op) override;
@@ -94,6 +97,7 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
 
   internal::SimCore& core_;
   const uint32_t handler_;
+  internal::SimExecutor executor_;
   uint64_t last_serial_ = 0;
   uint64_t busy_turns_ = 0;
   std::map<uint64_t, Block*> blocks_;  // by serial number, so that walking it gives the same order in every run

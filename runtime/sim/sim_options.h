@@ -26,6 +26,7 @@ struct SimOptions {
     SimOptions calm;
     calm.shuffle = false;
     calm.latency_min = calm.latency_max = std::chrono::microseconds(50);
+    calm.job_delay_min = calm.job_delay_max = std::chrono::microseconds(50);
     calm.forced_suspension_one_in = calm.short_read_one_in = calm.short_write_one_in = calm.small_segment_one_in = 0;
     calm.run_ahead_one_in = calm.late_cancel_one_in = calm.in_place_completion_one_in = calm.spurious_wake_one_in = 0;
     return calm;
@@ -57,6 +58,12 @@ struct SimOptions {
   uint32_t reset_one_in = 0;             // per segment: the connection breaks in the middle
   bool is_blackhole = false;             // connection requests vanish
   Duration connect_timeout = std::chrono::seconds(127);
+
+  // --- offloaded jobs: when they run, after their submission
+  Duration job_delay_min = std::chrono::microseconds(20);
+  Duration job_delay_max = std::chrono::milliseconds(5);
+  uint32_t job_refused_one_in = 0;  // no thread can be had
+  size_t jobs_max = 1024;           // more than that wait: the queue is full
 
   // --- resources
   size_t descriptors_max = 1024;

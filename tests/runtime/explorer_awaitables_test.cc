@@ -17,6 +17,8 @@
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/map_as_completed.h"
 #include "gyre/runtime/map_concurrent.h"
+#include "gyre/runtime/offload/offload.h"
+#include "gyre/runtime/offload/parallel.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/shielded.h"
 #include "gyre/runtime/sim/explorer.h"
@@ -185,6 +187,18 @@ TEST(ExploreAwaitables, ShieldsWithAndWithoutALimit) {
     static_cast<void>(co_await Shielded(1ms, Nap(5ms)));
     static_cast<void>(co_await Shielded(kForever, Nap(5ms)));
     auto inside = co_await Shielded(1h, Timeout(2ms, Nap(1h)));
+  });
+}
+
+TEST(ExploreAwaitables, OffloadedJobs) {
+  ExpectNothingFound(4, []() -> Task<> {
+    const Counted counted;
+    auto count = [](const Counted&) { return 1; };
+    const int one = co_await Offload(count, Counted());
+    EXPECT_EQ(one, 1);
+    static_cast<void>(co_await OffloadBlocking(count, Counted()));
+    static_cast<void>(co_await Timeout(1us, Offload(count, Counted())));
+    co_await WhenAll(Nap(1ms, 1), ParallelFor(0, 10, [](int) {}));
   });
 }
 

@@ -1,0 +1,83 @@
+// Pools: the CpuPool and the BlockingPool of one runtime, each made when it is first asked for.
+//
+// Thread-safety: any thread, but for the destructor.
+// Lifetime:      outlives the loops that it serves; a pool that was given in the options outlives it.
+// Errors:        what making a pool throws, the caller gets; the next call tries again.
+#ifndef GYRE_RUNTIME_OFFLOAD_POOLS_H_
+#define GYRE_RUNTIME_OFFLOAD_POOLS_H_
+
+#include <memory>
+#include <mutex>
+
+#include "gyre/runtime/internal/executor_source.h"
+#include "gyre/runtime/offload/blocking_pool.h"
+#include "gyre/runtime/offload/cpu_pool.h"
+#include "gyre/runtime/offload/executor.h"
+
+namespace gyre {
+
+class PoolOptions {
+ public:
+  PoolOptions() {}
+
+  PoolOptions& set_cpu(const CpuPoolOptions& options) {
+    cpu_ = options;
+    return *this;
+  }
+  PoolOptions& set_blocking(const BlockingPoolOptions& options) {
+    blocking_ = options;
+    return *this;
+  }
+  // Instead of a pool of the runtime's own: one that is shared, or the program's. Must outlive the runtime.
+  PoolOptions& set_cpu_executor(Executor& executor) {
+    cpu_executor_ = &executor;
+    return *this;
+  }
+  PoolOptions& set_blocking_executor(Executor& executor) {
+    blocking_executor_ = &executor;
+    return *this;
+  }
+
+  const CpuPoolOptions& cpu() const { return cpu_; }
+  const BlockingPoolOptions& blocking() const { return blocking_; }
+  Executor* cpu_executor() const { return cpu_executor_; }
+  Executor* blocking_executor() const { return blocking_executor_; }
+
+ private:
+  CpuPoolOptions cpu_;
+  BlockingPoolOptions blocking_;
+  Executor* cpu_executor_ = nullptr;
+  Executor* blocking_executor_ = nullptr;
+};
+
+namespace internal {
+
+class Pools final : public ExecutorSource {
+ public:
+  explicit Pools(const PoolOptions& options) : options_(options) {}
+  Pools(const Pools&) = delete;
+  Pools& operator=(const Pools&) = delete;
+
+  Executor& cpu_executor() override {
+    if (options_.cpu_executor() != nullptr) return *options_.cpu_executor();
+    std::call_once(cpu_once_, [this] { cpu_ = std::make_unique<CpuPool>(options_.cpu()); });
+    return *cpu_;
+  }
+  Executor& blocking_executor() override {
+    if (options_.blocking_executor() != nullptr) return *options_.blocking_executor();
+    std::call_once(blocking_once_, [this] { blocking_ = std::make_unique<BlockingPool>(options_.blocking()); });
+    return *blocking_;
+  }
+
+ private:
+  const PoolOptions options_;
+  std::once_flag cpu_once_;
+  std::once_flag blocking_once_;
+  std::unique_ptr<CpuPool> cpu_;
+  std::unique_ptr<BlockingPool> blocking_;
+};
+
+}  // namespace internal
+}  // namespace gyre
+
+#endif  // GYRE_RUNTIME_OFFLOAD_POOLS_H_

@@ -1,0 +1,119 @@
+#include "gyre/runtime/offload/parallel.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <functional>
+#include <numeric>
+#include <semaphore>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "gyre/runtime/as_outcome.h"
+#include "gyre/runtime/offload/cpu_pool.h"
+#include "gyre/runtime/offload/offload.h"
+#include "gyre/runtime/run.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::HookLog;
+using testing::InEveryWorld;
+
+TEST(ParallelFor, CallsItsFunctionOnceForEachIndex) {
+  InEveryWorld([]() -> Task<> {
+    std::vector<std::atomic<int>> calls(10'000);
+    co_await ParallelFor(size_t{0}, calls.size(), [&calls](size_t i) { ++calls[i]; });
+    EXPECT_TRUE(std::all_of(calls.begin(), calls.end(), [](const std::atomic<int>& count) { return count == 1; }));
+    bool was_called = false;
+    co_await ParallelFor(5, 5, [&was_called](int) { was_called = true; });
+    co_await ParallelFor(5, 2, [&was_called](int) { was_called = true; });
+    EXPECT_FALSE(was_called);
+  });
+}
+
+TEST(ParallelFor, ThrowsHereWhatACallThrows) {
+  InEveryWorld([]() -> Task<> {
+    auto fails = [](int i) {
+      if (i == 777) throw std::runtime_error("at 777");
+    };
+    const Outcome<> outcome = co_await AsOutcome(ParallelFor(0, 10'000, fails));
+    EXPECT_EQ(HookLog::What(outcome.exception()), "at 777");
+  });
+}
+
+TEST(ParallelFor, StoppedItBeginsNoFurtherPieceAndEndsStopped) {
+  CpuPool pool(CpuPoolOptions().set_threads(2).set_owns_tbb(true));
+  std::binary_semaphore begun{0};
+  std::atomic<bool> is_first{true};
+  std::atomic<bool> was_asked{false};
+  std::atomic<size_t> calls{0};
+  constexpr size_t kCalls = 100'000'000;
+  auto work = [&](size_t) {
+    if (is_first.exchange(false)) begun.release();
+    while (!was_asked.load()) std::this_thread::yield();
+    ++calls;
+  };
+  auto caller = [&]() -> Task<> {
+    co_await ParallelFor(OffloadOptions().set_executor(pool), size_t{0}, kCalls, work);
+    ADD_FAILURE() << "it was stopped";
+  };
+  auto body = [&](Scope& scope) -> Task<> {
+    TaskHandle<> task = scope.Spawn(caller);
+    co_await OffloadBlocking([&begun] { begun.acquire(); });
+    task.RequestStop();
+    was_asked = true;
+    const Outcome<>& outcome = co_await task.Join();
+    EXPECT_TRUE(outcome.stopped());
+  };
+  gyre::Run(body);
+  EXPECT_LT(calls.load(), kCalls);
+}
+
+TEST(ParallelReduce, CombinesInOrder) {
+  InEveryWorld([]() -> Task<> {
+    auto append = [](int first, int last, std::string so_far) {
+      for (int i = first; i < last; ++i) so_far += static_cast<char>('a' + i % 26);
+      return so_far;
+    };
+    const std::string text = co_await ParallelReduce(0, 5000, std::string(), append, std::plus<>());
+    EXPECT_EQ(text, append(0, 5000, ""));
+    const std::string none = co_await ParallelReduce(3, 3, std::string(), append, std::plus<>());
+    EXPECT_EQ(none, "");
+  });
+}
+
+TEST(ParallelSort, Sorts) {
+  InEveryWorld([]() -> Task<> {
+    std::vector<int> values(20'000);
+    for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<int>(i * 7919 % 20'011);
+    std::vector<int> expected = values;
+    std::sort(expected.begin(), expected.end(), std::greater<>());
+    co_await ParallelSort(values.begin(), values.end(), std::greater<>());
+    EXPECT_EQ(values, expected);
+    co_await ParallelSort(values.begin(), values.end());
+    EXPECT_TRUE(std::is_sorted(values.begin(), values.end()));
+  });
+}
+
+TEST(ParallelFor, IsSpreadOverThePoolsThreads) {
+  CpuPool pool(CpuPoolOptions().set_threads(4).set_owns_tbb(true));
+  if (!pool.has_tbb_workers()) GTEST_SKIP() << "under the thread sanitizer it runs in one thread";
+  std::atomic<int> inside{0};
+  std::atomic<bool> have_met{false};
+  auto meet = [&](int) {
+    if (++inside >= 2) have_met = true;
+    while (!have_met.load()) std::this_thread::yield();
+    --inside;
+  };
+  gyre::Run([&]() -> Task<> { co_await ParallelFor(OffloadOptions().set_executor(pool), 0, 64, meet); });
+}
+
+}  // namespace
+}  // namespace gyre
