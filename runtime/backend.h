@@ -27,6 +27,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "gyre/runtime/internal/executor_source.h"
@@ -160,6 +161,9 @@ class Backend {
   // The loop ends: closes what is still open, so that handles which outlive it free only memory. Gives their number.
   virtual size_t DetachAll() = 0;
   virtual size_t live_descriptors() const = 0;
+
+  // For a message about something that was used elsewhere: see OwnerThread.
+  std::string DescribeThreads() const;
 
   const BackendCounters& counters() const { return counters_; }
   BackendCounters& counters() { return counters_; }

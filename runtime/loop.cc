@@ -12,6 +12,7 @@
 //    wake-up can't be lost between the last look and the sleep (proof in inbox.h).
 #include "gyre/runtime/loop.h"
 
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -46,6 +47,13 @@ Loop& Loop::Current() {
              "Loop::TryCurrent()");
   return internal::tls_loop->loop;
 }
+
+void internal::UsedOnWrongThread(const LoopCore& home, const char* what) {
+  CheckFailed(__FILE__, __LINE__, "tls_loop == home",
+              std::string(what) + " was used on another thread than its loop's" + home.thread.ToString());
+}
+
+std::string Backend::DescribeThreads() const { return loop_->core().thread.ToString(); }
 
 Loop* Loop::TryCurrent() noexcept { return internal::tls_loop != nullptr ? &internal::tls_loop->loop : nullptr; }
 
@@ -104,12 +112,14 @@ void Loop::RunUntil(const bool& is_done) {
   GYRE_CHECK(!is_running_, "this loop is already running");
   internal::tls_loop = &core_;
   internal::tls_pool = internal::HasAllocationHook() ? internal::FramePool::Outside() : &core_.pool;
+  core_.thread.Enter();
   is_running_ = true;
   core_.scheduling_rng = backend_.scheduling_rng();
   poll_ticks_ = check_ticks_ = Ticks();
   while (!is_done) Turn(is_done);
   End();
   is_running_ = false;
+  core_.thread.Leave();
   internal::tls_loop = nullptr;
   internal::tls_pool = internal::FramePool::Outside();
 }
@@ -257,7 +267,8 @@ void Loop::End() {
 void Timer::Cancel() {
   if (!IsActive()) return;
   internal::TimerState* state = state_;  // the callable may own this very handle
-  Loop::Current().timers_.Disarm(*state);
+  internal::CheckHome(&state->home(), "a Timer");
+  state->home().loop.timers_.Disarm(*state);
   state->DestroyCallable();
   state->Unref();
 }

@@ -69,6 +69,9 @@ class Callback final : public Runnable {
 // What a Timer handle and the wheel share.
 class TimerState : public TimerEvent {
  public:
+  explicit TimerState(LoopCore& home) : home_(home) {}
+
+  LoopCore& home() const { return home_; }
   void Unref() {
     if (--references_ == 0) delete this;
   }
@@ -78,6 +81,7 @@ class TimerState : public TimerEvent {
   virtual ~TimerState() = default;
 
  private:
+  LoopCore& home_;
   uint32_t references_ = 1;
 };
 
@@ -130,6 +134,7 @@ class Loop {
   // Runs `f()` in the next turn, after what is ready already.
   template <std::invocable F>
   void CallSoon(F&& f) {
+    CheckThread("a Loop");
     core_.PushReady(*new internal::Callback<std::decay_t<F>>(std::forward<F>(f)));
   }
   // Runs `f()` in a timer step, `wait` from now or at `when`.
@@ -186,6 +191,10 @@ class Loop {
  private:
   friend class Timer;
 
+  // A running loop's Post is for all threads, the rest for its own.
+  void CheckThread(const char* what) const {
+    if (core_.thread.IsAnother()) [[unlikely]] internal::UsedOnWrongThread(core_, what);
+  }
   internal::ExecutorSource& executors() const;
   void Turn(const bool& is_done);
   void TakeInbox();
@@ -247,7 +256,7 @@ template <class F>
 class TimerCallback final : public TimerState {
  public:
   template <class G>
-  explicit TimerCallback(G&& callable) : callable_(std::forward<G>(callable)) {}
+  TimerCallback(LoopCore& home, G&& callable) : TimerState(home), callable_(std::forward<G>(callable)) {}
 
   void OnTimer() override {
     InvokeGuarded(tls_loop->loop, *callable_);
@@ -264,7 +273,8 @@ class TimerCallback final : public TimerState {
 
 template <std::invocable F>
 Timer Loop::CallAt(TimePoint when, F&& f) {
-  auto* state = new internal::TimerCallback<std::decay_t<F>>(std::forward<F>(f));
+  CheckThread("a Loop");
+  auto* state = new internal::TimerCallback<std::decay_t<F>>(core_, std::forward<F>(f));
   timers_.Arm(*state, when);
   return Timer(state);
 }

@@ -13,7 +13,7 @@ bool Op::SubmitNow() {
   Backend* backend = descriptor_->backend();
   GYRE_CHECK(backend == &loop().backend(),
              "a socket was used on another loop than its own, or after its loop had ended: send Release()'s descriptor "
-             "over and Adopt it there");
+             "over and Adopt it there" + (backend != nullptr ? backend->DescribeThreads() : ""));
   GYRE_CHECK((is_reader() ? descriptor_->reader : descriptor_->writer) == nullptr,
              "two operations in the same direction waited on one socket at the same time");
   if (!backend->Submit(*this)) return false;
@@ -55,7 +55,8 @@ void DescriptorHandle::Close(bool reset) noexcept {
   }
   Loop* loop = Loop::TryCurrent();
   GYRE_CHECK(loop != nullptr && &loop->backend() == backend,
-             "a socket was closed or destroyed on another loop than its own: Release() gives the bare descriptor");
+             "a socket was closed or destroyed on another loop than its own: Release() gives the bare descriptor" +
+                 backend->DescribeThreads());
   backend->Retire(*descriptor, reset);
   if (DescriptorWaiter* waiter = backend->descriptor_waiters().front()) waiter->OnDescriptorFreed();
 }

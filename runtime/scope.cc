@@ -73,7 +73,7 @@ void Scope::JoinIfDone() {
 
 std::shared_ptr<internal::RemoteLink> internal::RemoteLinkOf(Scope& scope) {
   ScopeCore& core = ScopeKey::Core(scope);
-  GYRE_CHECK(tls_loop == core.loop(), "a RemoteScope was made on another thread than its scope's loop");
+  CheckHome(core.loop(), "a Scope");
   std::shared_ptr<RemoteLink>& link = core.extras().remote_link;
   if (link == nullptr) {
     link = std::make_shared<RemoteLink>(scope, core.loop()->loop);

@@ -145,9 +145,7 @@ class Scope final : private internal::TaskOwner {
     task.Launch(*this);
   }
   void LaunchWithCare(internal::TaskCore& task);
-  void CheckHome() const {
-    GYRE_CHECK(internal::tls_loop == loop(), "a Scope was used on another thread than its loop's");
-  }
+  void CheckHome() const { internal::CheckHome(loop(), "a Scope"); }
 
   void OnChildLost(internal::TaskCore& child, bool failed) noexcept override;
   void OnAllEnded() noexcept override;

@@ -46,7 +46,7 @@ inline Descriptor& OpenDescriptor(const DescriptorHandle& handle) {
   GYRE_CHECK(handle, "a stream was used after it had been closed, released or moved from");
   GYRE_CHECK(tls_loop != nullptr && &tls_loop->loop.backend() == handle->backend(),
              "a stream was used on another loop than its own, or after its loop had ended: Release() gives the bare "
-             "descriptor");
+             "descriptor" + (handle->backend() != nullptr ? handle->backend()->DescribeThreads() : ""));
   return *handle;
 }
 

@@ -8,6 +8,7 @@
 #include <cstdint>
 
 #include "gyre/runtime/internal/frame_pool.h"
+#include "gyre/runtime/internal/owner_thread.h"
 #include "gyre/runtime/internal/runnable.h"
 
 namespace gyre {
@@ -95,6 +96,7 @@ struct LoopCore {
   Rng* scheduling_rng = nullptr;      // of a simulation that chooses among orders
   uint64_t last_task_id = 0;
   bool has_context = false;           // some task has set a context value
+  OwnerThread thread;
   Loop& loop;
 };
 
@@ -107,6 +109,12 @@ inline void LoopCore::RunAllFinished() {
 }
 
 inline constinit thread_local LoopCore* tls_loop = nullptr;
+
+// Stops a program that uses `what` ("a TaskHandle") outside of the loop it belongs to.
+[[noreturn, gnu::cold, gnu::noinline]] void UsedOnWrongThread(const LoopCore& home, const char* what);
+inline void CheckHome(const LoopCore* home, const char* what) {
+  if (tls_loop != home) [[unlikely]] UsedOnWrongThread(*home, what);
+}
 
 // Transfers left in the present resumption. The thread's, not the loop's: it means nothing between resumptions, and this
 // way it is one instruction.

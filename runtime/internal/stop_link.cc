@@ -43,7 +43,7 @@ void StopLink::Drop() noexcept { const std::shared_ptr<StopLink> self = std::mov
 
 std::shared_ptr<StopLink> StopLinkOf(ScopeCore& scope) {
   if (scope.parent() == nullptr) return nullptr;  // it has left the tree
-  GYRE_CHECK(tls_loop == scope.loop(), "a StopHandle was asked for on another thread than its scope's loop");
+  CheckHome(scope.loop(), "a Scope");
   std::shared_ptr<StopLink>& link = scope.extras().stop_link.link;
   if (link == nullptr) link = std::make_shared<StopLink>(scope);
   return link;

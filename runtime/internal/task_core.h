@@ -97,7 +97,7 @@ class TaskCore : public Boundary, public ScopeCore {
   template <class Reason>
   void RequestStop(Reason reason) {
     if (done()) return;
-    GYRE_CHECK(tls_loop == loop(), "a TaskHandle was used on another thread than its loop's");
+    CheckHome(loop(), "a TaskHandle");
     ScopeCore::RequestStop(std::move(reason));
   }
   IntrusiveRing<JoinLeafBase>& joiners() { return joiners_; }
@@ -123,7 +123,7 @@ class TaskCore : public Boundary, public ScopeCore {
   // For who is about to wait for the task: starts it now, if it would be the next to run anyway. That spends budget, as an
   // await does. Not if others wait already: they have to go on first.
   void StartIfNext() {
-    GYRE_CHECK(tls_loop == loop(), "a TaskHandle was used on another thread than its loop's");
+    CheckHome(loop(), "a TaskHandle");
     if (phase_ == Phase::kQueued && joiners_.empty() && tls_budget > 1 && loop()->IsNext(*this)) StartNow();
   }
   // The owner; until the task is done.

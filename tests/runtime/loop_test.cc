@@ -1,5 +1,7 @@
 #include "gyre/runtime/loop.h"
 
+#include <pthread.h>
+
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -411,6 +413,25 @@ TEST(Loop, WhatIsDestroyedAtTheEndMayPostAndCall) {
   });
   EXPECT_EQ(result, PostResult::kClosed);
   EXPECT_EQ(Counted::live(), 0);
+}
+
+TEST(LoopDeathTest, OnAnotherThreadOnlyPostIsAllowedAndTheMessageNamesBoth) {
+  auto misuse = [](auto use) {
+    pthread_setname_np(pthread_self(), "owner");
+    gyre::Run([use]() -> Task<> {
+      Loop& loop = Loop::Current();
+      Timer timer = loop.CallLater(1h, [] {});
+      std::thread([&] {
+        pthread_setname_np(pthread_self(), "stranger");
+        use(loop, timer);
+      }).join();
+      co_return;
+    });
+  };
+  const std::string threads = "its loop runs on thread \"owner\" \\(.+\\), and this is thread \"stranger\" \\(.+\\)";
+  EXPECT_DEATH(misuse([](Loop& loop, Timer&) { loop.CallSoon([] {}); }), "a Loop was used .*" + threads);
+  EXPECT_DEATH(misuse([](Loop& loop, Timer&) { loop.CallLater(1s, [] {}); }), "a Loop was used .*" + threads);
+  EXPECT_DEATH(misuse([](Loop&, Timer& timer) { timer.Cancel(); }), "a Timer was used .*" + threads);
 }
 
 TEST(LoopDeathTest, RunInsideARunningLoopIsAUsageError) {

@@ -348,7 +348,7 @@ TEST(ScopeDeathTest, AScopeAndATaskHandleBelongToTheirLoopsThread) {
       co_await WithScope(body);
     });
   };
-  const std::string expected = "on another thread than its";
+  const std::string expected = "on another thread than its loop's; its loop runs on thread \".+\" \\(.+\\), and this is thread \"";
   EXPECT_DEATH(misuse([](Scope& scope, TaskHandle<>&) { scope.RequestStop(); }), expected);
   EXPECT_DEATH(misuse([](Scope& scope, TaskHandle<>&) { (void)scope.stop_handle(); }), expected);
   EXPECT_DEATH(misuse([](Scope&, TaskHandle<>& task) { task.RequestStop(); }), expected);
