@@ -30,6 +30,7 @@
 #include "gyre/runtime/offload/offload_options.h"
 #include "gyre/runtime/offload/pools.h"
 #include "gyre/runtime/outcome.h"
+#include "gyre/runtime/remote.h"
 #include "gyre/runtime/remote_scope.h"
 #include "gyre/runtime/run.h"
 #include "gyre/runtime/run_on.h"

@@ -234,6 +234,7 @@ void Loop::PollOrSleep() {
 }
 
 void Loop::End() {
+  while (internal::LoopBound* bound = bound_.PopFront()) bound->OnLoopEnd();
   auto drop = [this](internal::InboxNode* node) {
     while (node != nullptr) {
       internal::InboxNode* next = node->next;

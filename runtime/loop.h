@@ -28,6 +28,7 @@
 #include "gyre/runtime/internal/buffer_pool.h"
 #include "gyre/runtime/internal/executor_source.h"
 #include "gyre/runtime/internal/guests.h"
+#include "gyre/runtime/internal/loop_bound.h"
 #include "gyre/runtime/internal/loop_core.h"
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/internal/timer_wheel.h"
@@ -169,6 +170,8 @@ class Loop {
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
   internal::Guests& guests() { return guests_; }
+  // On the loop's thread: `bound` hears of the loop's end, unless it leaves the list before.
+  void AddBound(internal::LoopBound& bound) { bound_.PushBack(bound); }
   // Unless its backend has brought some.
   void SetExecutors(internal::ExecutorSource& source) {
     if (executors_ == nullptr) executors_ = &source;
@@ -212,6 +215,7 @@ class Loop {
   const bool is_simulated_;  // the processor's counter is left alone
   internal::LoopCore core_{*this};
   internal::Guests guests_{core_};
+  internal::IntrusiveList<internal::LoopBound> bound_;
   internal::BufferPool buffer_pool_;
   internal::TimerWheel timers_;
   internal::ExecutorSource* executors_;
