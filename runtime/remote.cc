@@ -18,13 +18,11 @@ void RemoteState::Drop() noexcept {
   DestroyHere();
 }
 
+// All of it under the lock: a holder that finds the loop ended deletes this object.
 void RemoteState::OnLoopEnd() noexcept {
-  {
-    const std::lock_guard lock(mutex_);
-    has_loop_ended_ = true;
-    if (is_on_its_way_) return;  // in the inbox: the loop drops it next
-  }
-  DestroyObject();
+  const std::lock_guard lock(mutex_);
+  has_loop_ended_ = true;
+  if (!is_on_its_way_) DestroyObject();  // else it is in the inbox or the ready queue: the loop drops it next
 }
 
 void RemoteState::DestroyHere() noexcept {
