@@ -23,6 +23,7 @@
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/map_as_completed.h"
 #include "gyre/runtime/map_concurrent.h"
+#include "gyre/runtime/metrics.h"
 #include "gyre/runtime/offload/blocking_pool.h"
 #include "gyre/runtime/offload/cpu_pool.h"
 #include "gyre/runtime/offload/job_limiter.h"

@@ -39,6 +39,7 @@ class TimedExecutor final : public Executor {
   explicit TimedExecutor(Executor& inner) : inner_(inner) {}
 
   std::string_view name() const override { return "timed"; }
+  size_t thread_count() const noexcept override { return inner_.thread_count(); }
   absl::Status Submit(Job& job) noexcept override {
     const Stopwatch watch;
     absl::Status status = inner_.Submit(job);

@@ -30,6 +30,7 @@
 #include <string>
 #include <string_view>
 
+#include "gyre/runtime/internal/counter.h"
 #include "gyre/runtime/internal/executor_source.h"
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/op.h"
@@ -39,18 +40,7 @@ namespace gyre {
 
 class Loop;
 
-// Written by the loop, read by anyone: no lock prefix, no tearing.
-class Counter {
- public:
-  void Add(uint64_t count) {
-    value_.store(value_.load(std::memory_order_relaxed) + count, std::memory_order_relaxed);
-  }
-  uint64_t value() const { return value_.load(std::memory_order_relaxed); }
-
- private:
-  // relaxed: a statistic, orders nothing.
-  std::atomic<uint64_t> value_{0};
-};
+using internal::Counter;
 
 struct BackendCounters {
   Counter syscalls;          // every system call the backend made

@@ -12,6 +12,7 @@
 //    wake-up can't be lost between the last look and the sleep (proof in inbox.h).
 #include "gyre/runtime/loop.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,8 @@ constexpr int kTasksPerTurnMax = 64;
 constexpr int kCheckIntervalMax = 16;
 constexpr uint64_t kBatchTicks = 1 << 21;   // about 800 us
 constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look more often
+constexpr int kSpinChecks = 32;             // of the inbox, between two looks at the clock and the backend
+constexpr int kSpinShare = 16;              // the least that is left of a spin that finds nothing
 constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
 
 }  // namespace
@@ -126,6 +129,7 @@ void Loop::RunUntil(const bool& is_done) {
 
 void Loop::Turn(const bool& is_done) {
   is_clock_stale_ = true;
+  turns_.Add(1);
   TakeInbox();
   RunReady(is_done);
   if (is_done) return;  // what else is due belongs to nobody any more, and may refer to what is gone
@@ -136,17 +140,23 @@ void Loop::Turn(const bool& is_done) {
 
 // The push that ended a sleep owes a wake; that is so whenever something was pushed since TrySleep.
 void Loop::CountOwedWake(bool is_pushed_to) {
-  if (std::exchange(is_asleep_, false) && is_pushed_to) ++owed_wakes_;
+  if (!std::exchange(is_asleep_, false) || !is_pushed_to) return;
+  ++owed_wakes_;
+  wakes_.Add(1);
 }
 
 void Loop::TakeInbox() {
   internal::InboxNode* node = inbox_.Take();
   CountOwedWake(node != nullptr);
+  if (node == nullptr) return;
+  uint64_t count = 0;
   while (node != nullptr) {
     internal::InboxNode* next = node->next;
     core_.PushReady(static_cast<internal::Runnable&>(*node));
     node = next;
+    ++count;
   }
+  messages_.Add(count);
 }
 
 // What is ready now; what becomes ready meanwhile waits behind it for the next turn.
@@ -155,7 +165,8 @@ void Loop::RunReady(const bool& is_done) {
   core_.last_of_turn = core_.ready.back();
   int32_t in_a_row = 0;
   int until_check = until_check_;  // in a register: a short task costs little more than counting it
-  for (int left = kTasksPerTurnMax; left > 0; --left) {
+  int left = kTasksPerTurnMax;
+  for (; left > 0; --left) {
     internal::Runnable* node = nullptr;
     if (core_.run_next != nullptr) [[unlikely]] {
       node = std::exchange(core_.run_next, nullptr);
@@ -177,6 +188,7 @@ void Loop::RunReady(const bool& is_done) {
     if (is_time_up) break;
   }
   until_check_ = until_check;
+  runs_.Add(static_cast<uint64_t>(kTasksPerTurnMax - left));
 }
 
 bool Loop::BatchTimeIsUp() {
@@ -221,16 +233,62 @@ void Loop::PollOrSleep() {
   if (!core_.ready.empty() || core_.run_next != nullptr) {
     if (!is_poll_due_ && !is_simulated_) return;
     is_poll_due_ = false;
-    poll_ticks_ = Ticks();
+    const uint64_t ticks = Ticks();
+    busy_.AddAlone(ticks - poll_ticks_);
+    poll_ticks_ = ticks;
     backend_.Turn(TimePoint());
     return;
   }
+  if (spin_max_ > Duration::zero() && SpinForWork()) return;
   if (!inbox_.TrySleep()) return;
   is_asleep_ = true;
-  backend_.Turn(timers_.NextExpiry().value_or(kNever));
+  sleeps_.Add(1);
+  Poll(timers_.NextExpiry().value_or(kNever));
+}
+
+void Loop::Poll(TimePoint until) {
+  busy_.AddAlone(Ticks() - poll_ticks_);
+  backend_.Turn(until);
   poll_ticks_ = check_ticks_ = Ticks();
   is_poll_due_ = false;
   clock_ticks_ = 0;  // time has passed: read the clock afresh
+}
+
+// Looks for messages, and now and then at the backend, until there is something, a timer is due, or the time is over. That
+// time grows while this finds work, and shrinks while it does not, so an idle loop spends little on it.
+bool Loop::SpinForWork() {
+  spin_ = std::clamp(spin_, spin_max_ / kSpinShare, spin_max_);
+  const TimePoint start = backend_.ReadClock();
+  const TimePoint end = std::min(start + spin_, timers_.NextExpiry().value_or(kNever));
+  bool has_work = false;
+  for (TimePoint now = start; now < end && !has_work; now = backend_.ReadClock()) {
+    for (int i = 0; i < kSpinChecks && !has_work; ++i) {
+      has_work = !inbox_.LooksEmpty();
+      internal::Pause();
+    }
+    if (has_work) break;
+    Poll(TimePoint());
+    has_work = !core_.ready.empty();
+  }
+  spin_ = has_work ? spin_ * 2 : spin_ / 2;
+  clock_ticks_ = 0;
+  return has_work;
+}
+
+LoopMetrics Loop::metrics() const {
+  LoopMetrics metrics;
+  const BackendCounters& backend = std::as_const(backend_).counters();
+  metrics.turns = turns_.value();
+  metrics.runs = runs_.value();
+  metrics.spawned = core_.last_task_id.value();
+  metrics.messages = messages_.value();
+  metrics.wakes = wakes_.value();
+  metrics.polls = backend.waits.value();
+  metrics.sleeps = sleeps_.value();
+  metrics.syscalls = backend.syscalls.value();
+  metrics.events = backend.events.value();
+  metrics.busy = busy_.Read(tick_scale_);
+  return metrics;
 }
 
 void Loop::End() {

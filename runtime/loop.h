@@ -1,6 +1,6 @@
 // Loop: one thread's event loop: ready coroutines, callbacks, timers, and a backend for the world outside.
 //
-// Thread-safety: Post from any thread, and only that; everything else on the loop's thread.
+// Thread-safety: Post and metrics from any thread, and only these; everything else on the loop's thread.
 // Lifetime:      made by gyre::Run, a Runtime or a simulation, and gone when their Run returns.
 // Cancellation:  callbacks can't be stopped by scopes; a Timer can be cancelled through its handle.
 // Errors:        an exception out of a callback goes to the unhandled-error hook, and the loop goes on.
@@ -31,7 +31,9 @@
 #include "gyre/runtime/internal/loop_bound.h"
 #include "gyre/runtime/internal/loop_core.h"
 #include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/internal/tick_histogram.h"
 #include "gyre/runtime/internal/timer_wheel.h"
+#include "gyre/runtime/metrics.h"
 #include "gyre/runtime/time.h"
 
 namespace gyre {
@@ -159,6 +161,9 @@ class Loop {
   Executor& cpu_executor() { return executors().cpu_executor(); }
   Executor& blocking_executor() { return executors().blocking_executor(); }
 
+  // From any thread, as long as the Loop object lives.
+  LoopMetrics metrics() const;
+
   // Receives every error that no one else can; null restores the default, which logs it. What it throws is logged.
   void SetUnhandledErrorHook(UnhandledErrorHook hook) {
     unhandled_error_hook_ = std::make_shared<UnhandledErrorHook>(std::move(hook));
@@ -170,6 +175,8 @@ class Loop {
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
   internal::Guests& guests() { return guests_; }
+  // Before it runs: how long it looks for work, at most, before it sleeps.
+  void SetSpin(Duration spin) { spin_max_ = is_simulated_ ? Duration::zero() : spin; }
   // On the loop's thread: `bound` hears of the loop's end, unless it leaves the list before.
   void AddBound(internal::LoopBound& bound) { bound_.PushBack(bound); }
   // Unless its backend has brought some.
@@ -208,6 +215,8 @@ class Loop {
   bool BatchTimeIsUp();
   void FireTimers();
   void PollOrSleep();
+  void Poll(TimePoint until);
+  bool SpinForWork();
   void End();
   void RefreshClock();
 
@@ -231,7 +240,16 @@ class Loop {
   std::shared_ptr<UnhandledErrorHook> unhandled_error_hook_;
   bool is_asleep_ = false;    // TrySleep succeeded, and the inbox was not looked at since
   uint64_t owed_wakes_ = 0;   // pushes that found the loop asleep: each calls Backend::Wake, sooner or later
+  Duration spin_max_ = Duration::zero();
+  Duration spin_ = Duration::zero();  // what has been worth it lately
   LeftOver left_over_;
+  internal::Counter turns_;
+  internal::Counter runs_;
+  internal::Counter messages_;
+  internal::Counter wakes_;
+  internal::Counter sleeps_;
+  internal::TickHistogram busy_;
+  const internal::TickScale tick_scale_;
   internal::Inbox inbox_;
 };
 

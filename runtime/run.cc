@@ -36,6 +36,7 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options) 
 
 void RootBase::RunOn(Loop& loop, const RunOptions& options) {
   loop_ = &loop;
+  loop.SetSpin(options.spin());
   scope_.emplace(loop.core());
   try {
     if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());

@@ -77,6 +77,12 @@ class RunOptions {
     report_ = report;
     return *this;
   }
+  // How long the loop looks for work, at most, before it sleeps; it does so less where that finds nothing. Off by default: it
+  // spends a CPU to save a message or a packet the 5 to 50 us of waking a thread.
+  RunOptions& set_spin(Duration spin) {
+    spin_ = spin;
+    return *this;
+  }
   // Of Offload and OffloadBlocking. A pool that is not used is not made.
   RunOptions& set_pools(const PoolOptions& pools) {
     pools_ = pools;
@@ -92,6 +98,7 @@ class RunOptions {
   bool allow_environment() const { return allow_environment_; }
   const UnhandledErrorHook& unhandled_error_hook() const { return hook_; }
   RunReport* report() const { return report_; }
+  Duration spin() const { return spin_; }
   const PoolOptions& pools() const { return pools_; }
   const std::function<void(Loop&)>& on_start() const { return on_start_; }
 
@@ -100,6 +107,7 @@ class RunOptions {
   bool allow_environment_ = false;
   UnhandledErrorHook hook_;
   RunReport* report_ = nullptr;
+  Duration spin_ = Duration::zero();
   PoolOptions pools_;
   std::function<void(Loop&)> on_start_;
 };

@@ -114,6 +114,14 @@ Runtime::Runtime(RuntimeOptions options)
 
 Runtime::~Runtime() { GYRE_CHECK(!is_running_, "a Runtime was destroyed while it runs"); }
 
+RuntimeMetrics Runtime::metrics() const {
+  RuntimeMetrics metrics;
+  for (const std::unique_ptr<Host>& host : hosts_) metrics.loops.push_back(host->loop.metrics());
+  metrics.cpu = pools_.cpu_metrics();
+  metrics.blocking = pools_.blocking_metrics();
+  return metrics;
+}
+
 absl::Status Runtime::OpenLoops() {
   for (size_t i = 0; i < loops_; ++i) {
     absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options_.run_options());

@@ -60,6 +60,10 @@ class RuntimeOptions {
     return *this;
   }
   // As RunOptions has them.
+  RuntimeOptions& set_spin(Duration spin) {
+    run_options_.set_spin(spin);
+    return *this;
+  }
   RuntimeOptions& set_backend(BackendKind kind) {
     run_options_.set_backend(kind);
     return *this;
@@ -157,6 +161,9 @@ class Runtime {
     GYRE_CHECK(index < hosts_.size(), "Runtime::loop: there is no loop of this number, or the runtime does not run");
     return hosts_[index]->loop;
   }
+
+  // From within a Run of this runtime, on any thread.
+  RuntimeMetrics metrics() const;
 
   // Runs `root` on the first loop, on this thread, and gives its result. What gyre::Run takes.
   template <class Root>

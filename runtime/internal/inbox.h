@@ -60,6 +60,9 @@ class alignas(64) BasicInbox {
     return OldestFirst(head_.exchange(kAwake, std::memory_order_acquire));
   }
 
+  // A Push that has returned is seen.
+  bool LooksEmpty() const { return head_.load(std::memory_order_relaxed) <= kClosed; }
+
   // True: the loop counts as asleep, and the next Push returns kMustWake. False: there is something to Take (or the
   // inbox is closed, or already asleep).
   [[nodiscard]] bool TrySleep() {

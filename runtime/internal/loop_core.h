@@ -7,6 +7,7 @@
 
 #include <cstdint>
 
+#include "gyre/runtime/internal/counter.h"
 #include "gyre/runtime/internal/frame_pool.h"
 #include "gyre/runtime/internal/owner_thread.h"
 #include "gyre/runtime/internal/runnable.h"
@@ -94,7 +95,7 @@ struct LoopCore {
   InboxNode* starting = nullptr;  // combinators that have branches to start, the innermost first
   AwaitObserver* observer = nullptr;  // set before the first scope is made
   Rng* scheduling_rng = nullptr;      // of a simulation that chooses among orders
-  uint64_t last_task_id = 0;
+  Counter last_task_id;  // also how many were spawned
   bool has_context = false;           // some task has set a context value
   OwnerThread thread;
   Loop& loop;

@@ -115,7 +115,7 @@ class TaskCore : public Boundary, public ScopeCore {
     owner.AddChild();
     Attach(owner);
     LoopCore& core = *loop();
-    id_ = ++core.last_task_id;
+    id_ = core.last_task_id.Add(1);
     core.PushReady(*this);
   }
   // Ends the task unstarted: done and stopped.

@@ -45,6 +45,7 @@ bool BlockingPool::IsFull() const noexcept {
 }
 
 absl::Status BlockingPool::Submit(Job& job) noexcept {
+  MarkQueued(job);
   std::list<std::thread> ended;
   {
     const std::lock_guard lock(mutex_);

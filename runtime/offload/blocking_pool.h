@@ -64,6 +64,7 @@ class BlockingPool final : public Executor {
   size_t threads() const;
 
   std::string_view name() const override { return "blocking"; }
+  size_t thread_count() const noexcept override { return threads(); }
   absl::Status Submit(Job& job) noexcept override;
   bool Revoke(Job& job) noexcept override;
   bool IsFull() const noexcept override;

@@ -65,8 +65,9 @@ void NameThread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
 class CpuPool::Threads final : public internal::BlockingHost {
  public:
-  explicit Threads(const CpuPoolOptions& options)
-      : spin_(options.spin()),
+  Threads(CpuPool& pool, const CpuPoolOptions& options)
+      : pool_(pool),
+        spin_(options.spin()),
         batch_scheduling_(options.batch_scheduling()),
         crew_(MakeCrew(options)),
         drainers_max_(crew_->threads() - 1),
@@ -217,7 +218,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
         continue;
       }
       if (!LooksEmpty()) Reinforce();
-      RunJob(*job);
+      pool_.RunJob(*job);
       if (--left > 0 && internal::ReadTicks() - start < kTicksInARow) continue;
       if (CallDrainer()) return;  // behind what else the crew has to do
       left = kJobsInARow;
@@ -242,7 +243,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
       if (Job* job = Pop(starts)) {
         listener_.store(kWorking);
         if (!LooksEmpty()) Reinforce();
-        RunJob(*job);
+        pool_.RunJob(*job);
         continue;
       }
       listener_.store(kSpinning);
@@ -319,7 +320,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
       while (spares_working_ <= blocked_.load()) {
         lock.unlock();
         Job* job = Pop(starts);
-        if (job != nullptr) RunJob(*job);
+        if (job != nullptr) pool_.RunJob(*job);
         lock.lock();
         if (job == nullptr) break;
       }
@@ -344,6 +345,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
     for (std::thread& spare : spares_) spare.join();
   }
 
+  CpuPool& pool_;
   const Duration spin_;
   const bool batch_scheduling_;
   std::unique_ptr<internal::Crew> crew_;
@@ -367,7 +369,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
   std::thread caller_thread_;
 };
 
-CpuPool::CpuPool(const CpuPoolOptions& options) : threads_(std::make_unique<Threads>(options)) {}
+CpuPool::CpuPool(const CpuPoolOptions& options) : threads_(std::make_unique<Threads>(*this, options)) {}
 
 CpuPool::~CpuPool() {
   if (abandoned() > 0) {
@@ -378,6 +380,7 @@ CpuPool::~CpuPool() {
 
 int CpuPool::threads() const { return threads_->threads(); }
 absl::Status CpuPool::Submit(Job& job) noexcept {
+  MarkQueued(job);
   threads_->Submit(job);
   return absl::OkStatus();
 }

@@ -84,6 +84,7 @@ class CpuPool final : public Executor {
   int threads() const;
 
   std::string_view name() const override { return "cpu"; }
+  size_t thread_count() const noexcept override { return static_cast<size_t>(threads()); }
   absl::Status Submit(Job& job) noexcept override;
   bool Revoke(Job& job) noexcept override;
   bool IsFull() const noexcept override;

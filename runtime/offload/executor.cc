@@ -6,9 +6,22 @@ namespace gyre {
 
 void Executor::RunJob(Job& job) noexcept {
   JobLimiter* limiter = job.limiter_;
+  const uint64_t start = internal::ReadTicks();
+  queued_.AddShared(start - job.queued_ticks_);
   job.Run();
+  running_.AddShared(internal::ReadTicks() - start);
   if (limiter != nullptr) limiter->Vacate();
   job.Finish();
+}
+
+PoolMetrics Executor::metrics() const {
+  PoolMetrics metrics;
+  metrics.queued = queued_.Read(tick_scale_);
+  metrics.running = running_.Read(tick_scale_);
+  metrics.jobs = metrics.running.count();
+  metrics.threads = thread_count();
+  metrics.abandoned = abandoned();
+  return metrics;
 }
 
 }  // namespace gyre

@@ -12,11 +12,15 @@
 #define GYRE_RUNTIME_OFFLOAD_EXECUTOR_H_
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "gyre/runtime/internal/intrusive_list.h"
+#include "gyre/runtime/internal/tick_histogram.h"
+#include "gyre/runtime/internal/ticks.h"
+#include "gyre/runtime/metrics.h"
 
 namespace gyre {
 
@@ -58,6 +62,7 @@ class Job : public internal::ListHook<Job> {
   virtual void Finish() noexcept = 0;
 
   JobLimiter* limiter_ = nullptr;
+  uint64_t queued_ticks_ = 0;
   Executor* executor_ = nullptr;  // for the limiter, as is the next
   bool is_in_line_ = false;
   Priority priority_ = Priority::kNormal;
@@ -82,15 +87,25 @@ class Executor {
   // Its threads are oneTBB's: parallel algorithms inside its jobs spread over them.
   virtual bool has_tbb_workers() const noexcept { return false; }
 
+  // From any thread.
+  PoolMetrics metrics() const;
+  // Threads that it has, or may have.
+  virtual size_t thread_count() const noexcept = 0;
+
   // Jobs whose callers have left without waiting for their end. See OffloadOptions::set_abandon_on_stop.
   int64_t abandoned() const { return abandoned_.load(std::memory_order_relaxed); }
   void CountAbandoned(int64_t change) { abandoned_.fetch_add(change, std::memory_order_relaxed); }
 
  protected:
+  // At the start of Submit.
+  static void MarkQueued(Job& job) noexcept { job.queued_ticks_ = internal::ReadTicks(); }
   // For the executor's threads. Nothing of the job may be touched afterwards.
-  static void RunJob(Job& job) noexcept;
+  void RunJob(Job& job) noexcept;
 
  private:
+  internal::TickHistogram queued_;
+  internal::TickHistogram running_;
+  const internal::TickScale tick_scale_;
   std::atomic<int64_t> abandoned_{0};  // relaxed: a figure
 };
 

@@ -6,6 +6,7 @@
 #ifndef GYRE_RUNTIME_OFFLOAD_POOLS_H_
 #define GYRE_RUNTIME_OFFLOAD_POOLS_H_
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -60,12 +61,24 @@ class Pools final : public ExecutorSource {
 
   Executor& cpu_executor() override {
     if (options_.cpu_executor() != nullptr) return *options_.cpu_executor();
-    std::call_once(cpu_once_, [this] { cpu_ = std::make_unique<CpuPool>(options_.cpu()); });
+    std::call_once(cpu_once_, [this] {
+      cpu_ = std::make_unique<CpuPool>(options_.cpu());
+      has_cpu_.store(true, std::memory_order_release);
+    });
     return *cpu_;
   }
+  // Of pools that were made here.
+  PoolMetrics cpu_metrics() const { return has_cpu_.load(std::memory_order_acquire) ? cpu_->metrics() : PoolMetrics(); }
+  PoolMetrics blocking_metrics() const {
+    return has_blocking_.load(std::memory_order_acquire) ? blocking_->metrics() : PoolMetrics();
+  }
+
   Executor& blocking_executor() override {
     if (options_.blocking_executor() != nullptr) return *options_.blocking_executor();
-    std::call_once(blocking_once_, [this] { blocking_ = std::make_unique<BlockingPool>(options_.blocking()); });
+    std::call_once(blocking_once_, [this] {
+      blocking_ = std::make_unique<BlockingPool>(options_.blocking());
+      has_blocking_.store(true, std::memory_order_release);
+    });
     return *blocking_;
   }
 
@@ -73,6 +86,9 @@ class Pools final : public ExecutorSource {
   const PoolOptions options_;
   std::once_flag cpu_once_;
   std::once_flag blocking_once_;
+  // release: the pool is made. acquire: it may be asked.
+  std::atomic<bool> has_cpu_{false};
+  std::atomic<bool> has_blocking_{false};
   std::unique_ptr<CpuPool> cpu_;
   std::unique_ptr<BlockingPool> blocking_;
 };

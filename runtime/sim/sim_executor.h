@@ -28,6 +28,7 @@ class SimExecutor final : public Executor, public ExecutorSource, private SimEve
   ~SimExecutor() override { core_.events.RemoveHandler(handler_); }
 
   std::string_view name() const override { return "sim"; }
+  size_t thread_count() const noexcept override { return 0; }
   absl::Status Submit(Job& job) noexcept override;
   bool Revoke(Job& job) noexcept override;
   bool IsFull() const noexcept override { return jobs_.size() >= core_.options.jobs_max; }
