@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <functional>
@@ -24,11 +25,12 @@ namespace gyre::bench {
 namespace {
 
 RuntimeOptions TwoLoops() { return RuntimeOptions().set_loops(2); }
+RuntimeOptions TwoSpinningLoops() { return TwoLoops().set_spin(std::chrono::milliseconds(1)); }
 
 // --- a call and its answer, both loops asleep in between
 
-double GyrePingPong(uint64_t count) {
-  Runtime runtime(TwoLoops());
+double PingPong(const RuntimeOptions& options, uint64_t count) {
+  Runtime runtime(options);
   auto root = [&]() -> Task<double> {
     Loop& other = runtime.loop(1);
     auto nothing = [] {};
@@ -39,6 +41,9 @@ double GyrePingPong(uint64_t count) {
   };
   return runtime.Run(root);
 }
+
+double GyrePingPong(uint64_t count) { return PingPong(TwoLoops(), count); }
+double GyreSpinningPingPong(uint64_t count) { return PingPong(TwoSpinningLoops(), count); }
 
 // One thread's end of the raw ping-pong.
 class RawSleeper {
@@ -154,6 +159,9 @@ int main(int argc, char** argv) {
               .Limit(1.03)
               .Operations(20'000)
               .Peers("Asio 24000, Tokio 24000, libuv 26000, Photon 28000"),
+          CostRow("ping-pong, both spinning", &gyre::bench::GyreSpinningPingPong, nullptr)
+              .Operations(20'000)
+              .Peers("limit 2000"),
           CostRow("call and answer, 100 tasks at once", &gyre::bench::GyreCallsAtOnce, nullptr).Operations(200'000),
           CostRow("message to an awake loop, at the sender", &gyre::bench::PostAtSender, nullptr)
               .Operations(500'000)

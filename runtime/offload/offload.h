@@ -64,17 +64,18 @@ class JobStop<false> {
   auto token() const { return std::tuple<>(); }
 };
 
+template <bool kTakesToken, class F, class... Args>
+struct CallResult : std::invoke_result<F&, Args...> {};
+template <class F, class... Args>
+struct CallResult<true, F, Args...> : std::invoke_result<F&, std::stop_token, Args...> {};
+
 // `f(args...)` as work for an OffloadAwaiter.
 template <class F, class... Args>
 class CallWork {
   static constexpr bool kTakesToken = TakesStopToken<F, Args...>;
-  template <bool>
-  struct Result : std::invoke_result<F&, Args...> {};
-  template <>
-  struct Result<true> : std::invoke_result<F&, std::stop_token, Args...> {};
 
  public:
-  using T = typename Result<kTakesToken>::type;
+  using T = typename CallResult<kTakesToken, F, Args...>::type;
   static_assert(
       !kIsTask<std::remove_cvref_t<T>> && !Awaitable<T>,
       "gyre: an offloaded callable runs on a plain thread, where nothing can be awaited: use RunOn for coroutines");

@@ -2,12 +2,8 @@
 
 #include <atomic>
 #include <chrono>
-#include <memory>
-#include <optional>
-#include <string>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "gtest/gtest.h"
 #include "gyre/runtime/loop.h"
@@ -90,23 +86,23 @@ TEST(Remote, DroppedByAThreadItsObjectDiesOnItsLoop) {
 
 TEST(Remote, OutlivingItsLoopItHasNoObjectAnyMore) {
   std::atomic<Loop*> died_on{nullptr};
-  std::optional<Remote<Homebody>> kept;
+  Remote<Homebody> kept;
   Loop* home = nullptr;
   gyre::Run([&]() -> Task<> {
     home = &Loop::Current();
-    kept.emplace(std::in_place, died_on, 1);
+    kept = Remote<Homebody>(std::in_place, died_on, 1);
     co_return;
   });
   EXPECT_EQ(died_on.load(), home);
-  kept.reset();
+  kept.Reset();
 }
 
 TEST(Remote, ItsObjectMayHoldOthers) {
   std::atomic<Loop*> died_on{nullptr};
-  std::optional<Remote<Remote<Homebody>>> kept;
+  Remote<Remote<Homebody>> kept;
   gyre::Run([&]() -> Task<> {
     Remote<Homebody> inner(std::in_place, died_on, 1);
-    kept.emplace(std::in_place, std::move(inner));
+    kept = Remote<Remote<Homebody>>(std::in_place, std::move(inner));
     co_return;
   });
   EXPECT_NE(died_on.load(), nullptr);
