@@ -14,6 +14,7 @@
 #include "gyre/runtime/block_on.h"
 #include "gyre/runtime/blocking_section.h"
 #include "gyre/runtime/bridge.h"
+#include "gyre/runtime/coalesced_post.h"
 #include "gyre/runtime/context_var.h"
 #include "gyre/runtime/deadline.h"
 #include "gyre/runtime/errors.h"
