@@ -1,9 +1,11 @@
 #include "gyre/runtime/run.h"
 
 #include <cstdlib>
+#include <memory>
 #include <string>
 
 #include "gyre/runtime/backend/epoll_backend.h"
+#include "gyre/runtime/internal/stop_link.h"
 
 namespace gyre {
 
@@ -35,10 +37,17 @@ absl::StatusOr<std::unique_ptr<Backend>> MakeBackend(const RunOptions& options) 
 }
 
 void RootBase::RunOn(Loop& loop, const RunOptions& options) {
+  Start(loop, options, /*stop=*/nullptr);
+  loop.RunUntil(is_done_);
+  Report(options);
+}
+
+void RootBase::Start(Loop& loop, const RunOptions& options, StopHandle* stop) {
   loop_ = &loop;
   loop.SetSpin(options.spin());
   scope_.emplace(loop.core());
   try {
+    if (stop != nullptr) *stop = StopHandle(scope_->extras().stop_link.link = std::make_shared<StopLink>(*scope_));
     if (options.unhandled_error_hook()) loop.SetUnhandledErrorHook(options.unhandled_error_hook());
     if (options.on_start()) options.on_start()(loop);
     loop.core().PushReady(*this);
@@ -46,13 +55,15 @@ void RootBase::RunOn(Loop& loop, const RunOptions& options) {
     SetException(std::current_exception());
     is_done_ = true;
   }
-  loop.RunUntil(is_done_);
-  if (RunReport* report = options.report()) {
-    report->dropped_callbacks = loop.left_over().callbacks;
-    report->dropped_timers = loop.left_over().timers;
-    report->closed_descriptors = loop.left_over().descriptors;
-    report->backend = loop.backend().name();
-  }
+}
+
+void RootBase::Report(const RunOptions& options) const {
+  RunReport* const report = options.report();
+  if (report == nullptr) return;
+  report->dropped_callbacks = loop_->left_over().callbacks;
+  report->dropped_timers = loop_->left_over().timers;
+  report->closed_descriptors = loop_->left_over().descriptors;
+  report->backend = loop_->backend().name();
 }
 
 void RootBase::Run() {

@@ -31,6 +31,7 @@
 #include "gyre/runtime/internal/scope_core.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/offload/pools.h"
+#include "gyre/runtime/stop_handle.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
 
@@ -122,6 +123,11 @@ class RootBase : public Boundary {
   // Runs `loop` until the root has ended.
   void RunOn(Loop& loop, const RunOptions& options);
 
+  // The same in parts: whoever has called Start runs the loop until is_done(), and then calls Report. `stop`: filled, if not null.
+  void Start(Loop& loop, const RunOptions& options, StopHandle* stop);
+  const bool& is_done() const { return is_done_; }
+  void Report(const RunOptions& options) const;
+
  protected:
   RootBase() = default;
   ~RootBase() = default;
@@ -181,6 +187,12 @@ class RootTask final : public RootBase {
       throw Stopped(why);
     }
     return std::move(outcome_).value();
+  }
+  // The exception, or the bad status, of a result that nobody takes; null if there is none.
+  std::exception_ptr Failure() const {
+    if (outcome_.has_exception()) return outcome_.exception();
+    if (outcome_.stopped() || outcome_.ok()) return nullptr;
+    return std::make_exception_ptr(StatusError(outcome_.status()));
   }
 
  private:

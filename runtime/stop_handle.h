@@ -25,6 +25,7 @@ class StopHandle {
   StopHandle() = default;
   // Scope::stop_handle and TaskHandle::stop_handle make these.
   explicit StopHandle(internal::ScopeCore& scope) : link_(internal::StopLinkOf(scope)) {}
+  explicit StopHandle(std::shared_ptr<internal::StopLink> link) : link_(std::move(link)) {}
 
   void RequestStop(StopReason reason = StopReason()) const noexcept {
     if (link_ != nullptr) link_->Request(std::move(reason));
