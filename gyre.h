@@ -17,6 +17,7 @@
 #include "gyre/runtime/coalesced_post.h"
 #include "gyre/runtime/context_var.h"
 #include "gyre/runtime/deadline.h"
+#include "gyre/runtime/embedded_loop.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/is_unwinding.h"
 #include "gyre/runtime/leaf.h"

@@ -24,6 +24,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -125,6 +126,13 @@ class Backend {
   // Returns when Wake has been called `count` times in all; for the end of a loop, whose last wakers may still be on their
   // way.
   virtual void AwaitWakes(uint64_t count) = 0;
+
+  // --- for a loop inside another's (EmbeddedLoop), which polls one descriptor instead of waiting in Turn
+  // Gives the descriptor, which stays the backend's: readable once a Turn would bring something, or Wake was called; -errno where
+  // it can't be had. It tells both an edge and the level, and a Turn that brings fewer than 64 events lowers the level. Once.
+  virtual int OpenPollable() { return -EOPNOTSUPP; }
+  // Makes the descriptor readable at `when`, too; the next Turn after that ends it. Takes the place of an earlier alarm.
+  virtual void SetAlarm(TimePoint /*when*/) {}
 
   // --- descriptors; each gives 0 or -errno, but for Release
   virtual int OpenStream(int family, Descriptor** opened) = 0;

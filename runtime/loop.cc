@@ -32,6 +32,7 @@ constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look
 constexpr int kSpinChecks = 32;             // of the inbox, between two looks at the clock and the backend
 constexpr int kSpinShare = 16;              // the least that is left of a spin that finds nothing
 constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
+constexpr uint64_t kManyEvents = 64;        // fewer from one Turn of the backend: there were no more
 
 }  // namespace
 
@@ -113,16 +114,68 @@ void Loop::RunUntil(const bool& is_done) {
   GYRE_CHECK(internal::tls_loop == nullptr,
              "gyre::Run was called on a thread whose loop is running: await the task instead");
   GYRE_CHECK(!is_running_, "this loop is already running");
-  internal::tls_loop = &core_;
-  internal::tls_pool = internal::HasAllocationHook() ? internal::FramePool::Outside() : &core_.pool;
-  core_.thread.Enter();
+  Enter();
   is_running_ = true;
   core_.scheduling_rng = backend_.scheduling_rng();
   poll_ticks_ = check_ticks_ = Ticks();
   while (!is_done) Turn(is_done);
   End();
-  is_running_ = false;
-  core_.thread.Leave();
+  Leave();
+}
+
+// The backend's events are taken when this begins and not again when it sleeps: what comes meanwhile is a new edge, and
+// leaves the level up, so the host hears of it either way. A Turn that may have left something makes an edge of its own.
+bool Loop::PollOnce(const bool& is_done, TimePoint until) {
+  Enter();
+  is_running_ = true;
+  if (!is_done) Collect(until);
+  bool is_asleep = false;
+  while (!is_done && !is_asleep) {
+    is_clock_stale_ = true;
+    turns_.Add(1);
+    TakeInbox();
+    RunReady(is_done);
+    if (!is_done) FireTimers();
+    is_asleep = !is_done && !HasReady() && TrySleep();
+    if (Ticks() - poll_ticks_ > kBatchTicks) break;
+  }
+  if (is_done) {
+    End();
+  } else if (!is_asleep) {
+    WakeItself();
+  }
+  busy_.AddAlone(Ticks() - poll_ticks_);
+  Leave();
+  return !is_done && !is_asleep;
+}
+
+void Loop::Collect(TimePoint until) {
+  TakeInbox();
+  if (HasReady()) {
+    until = TimePoint();
+  } else if (until > TimePoint()) {
+    until = TrySleep() ? std::min(until, timers_.NextExpiry().value_or(kNever)) : TimePoint();
+  }
+  const Counter& events = backend_.counters().events;
+  const uint64_t events_before = events.value();
+  backend_.Turn(until);
+  if (events.value() - events_before >= kManyEvents) WakeItself();
+  poll_ticks_ = check_ticks_ = Ticks();
+  clock_ticks_ = 0;  // time has passed, here or in the host: read the clock afresh
+}
+
+void Loop::WakeItself() {
+  ++owed_wakes_;  // End waits for as many wakes as there were
+  backend_.Wake();
+}
+
+void Loop::Enter() {
+  core_.thread.Enter();
+  internal::tls_loop = &core_;
+  internal::tls_pool = internal::HasAllocationHook() ? internal::FramePool::Outside() : &core_.pool;
+}
+
+void Loop::Leave() {
   internal::tls_loop = nullptr;
   internal::tls_pool = internal::FramePool::Outside();
 }
@@ -230,7 +283,7 @@ void Loop::FireTimers() {
 }
 
 void Loop::PollOrSleep() {
-  if (!core_.ready.empty() || core_.run_next != nullptr) {
+  if (HasReady()) {
     if (!is_poll_due_ && !is_simulated_) return;
     is_poll_due_ = false;
     const uint64_t ticks = Ticks();
@@ -240,8 +293,7 @@ void Loop::PollOrSleep() {
     return;
   }
   if (spin_max_ > Duration::zero() && SpinForWork()) return;
-  if (!inbox_.TrySleep()) return;
-  is_asleep_ = true;
+  if (!TrySleep()) return;
   sleeps_.Add(1);
   Poll(timers_.NextExpiry().value_or(kNever));
 }
@@ -252,6 +304,12 @@ void Loop::Poll(TimePoint until) {
   poll_ticks_ = check_ticks_ = Ticks();
   is_poll_due_ = false;
   clock_ticks_ = 0;  // time has passed: read the clock afresh
+}
+
+bool Loop::TrySleep() {
+  if (!inbox_.TrySleep()) return false;
+  is_asleep_ = true;
+  return true;
 }
 
 // Looks for messages, and now and then at the backend, until there is something, a timer is due, or the time is over. That
@@ -321,6 +379,8 @@ void Loop::End() {
   }
   left_over_.descriptors = backend_.DetachAll();
   if (owed_wakes_ > 0) backend_.AwaitWakes(owed_wakes_);
+  is_running_ = false;
+  core_.thread.Leave();
 }
 
 void Timer::Cancel() {

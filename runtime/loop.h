@@ -1,7 +1,8 @@
 // Loop: one thread's event loop: ready coroutines, callbacks, timers, and a backend for the world outside.
 //
 // Thread-safety: Post and metrics from any thread, and only these; everything else on the loop's thread.
-// Lifetime:      made by gyre::Run, a Runtime or a simulation, and gone when their Run returns.
+// Lifetime:      made by gyre::Run, a Runtime or a simulation, and gone when their Run returns; or by StartEmbedded, and gone
+//                with the EmbeddedLoop.
 // Cancellation:  callbacks can't be stopped by scopes; a Timer can be cancelled through its handle.
 // Errors:        an exception out of a callback goes to the unhandled-error hook, and the loop goes on.
 // Units:         nanoseconds of the steady clock, virtual ones in simulation. A timer is never early and at most one
@@ -191,6 +192,13 @@ class Loop {
   // is destroyed without running.
   void RunUntil(const bool& is_done);
 
+  // RunUntil in parts, for a loop inside another's (EmbeddedLoop). Asks the backend once, waiting until `until` (the epoch: not at
+  // all) if nothing is ready, then runs turns for as long as something is, but no longer than about 800 us. Ends the loop once
+  // `*is_done`. True: there is more to run, and the backend was woken for it. False: it sleeps, or it has ended.
+  bool PollOnce(const bool& is_done, TimePoint until);
+  // From its own thread: Backend::Wake.
+  void WakeItself();
+
   struct LeftOver {
     size_t callbacks = 0;    // CallSoon and Post
     size_t timers = 0;       // CallLater, CallAt
@@ -206,7 +214,12 @@ class Loop {
     if (core_.thread.IsAnother()) [[unlikely]] internal::UsedOnWrongThread(core_, what);
   }
   internal::ExecutorSource& executors() const;
+  void Enter();
+  void Leave();
   void Turn(const bool& is_done);
+  void Collect(TimePoint until);
+  bool HasReady() const { return !core_.ready.empty() || core_.run_next != nullptr; }
+  bool TrySleep();
   void TakeInbox();
   void RunReady(const bool& is_done);
   void CountOwedWake(bool is_pushed_to);

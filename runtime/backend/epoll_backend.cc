@@ -15,6 +15,10 @@
 //  * An event only queues the op that waits; the ready queue performs it. So the recv, the user's code and the send of
 //    one connection run back to back on bytes that are in the cache, and no user code runs while events are being dealt
 //    with.
+//  * Inside another loop, the epoll descriptor itself is polled, and timers need one too, because nobody waits with a timeout:
+//    a timerfd in the same set. All in the set is edge-triggered, so a wait takes it off the kernel's ready list, and the
+//    descriptor is readable again only after something new. What is new wakes the outer poll even if it is on the list
+//    already, so an edge-triggered outer loop hears of it.
 //  * Blocks are never freed while the loop lives. An event carries index and generation; closing moves the generation
 //    on, so events that were on their way, or that still come because a forked child holds a copy of the descriptor,
 //    are recognised and dropped. Nothing is removed from epoll before closing: closing does that, but for such copies.
@@ -26,6 +30,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/timerfd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -41,7 +46,9 @@ namespace {
 
 using internal::SysTable;
 
-constexpr uint64_t kWakeTag = ~uint64_t{0};  // no block has this index
+// No block has such an index.
+constexpr uint64_t kWakeTag = ~uint64_t{0};
+constexpr uint64_t kAlarmTag = kWakeTag - 1;
 
 }  // namespace
 
@@ -69,6 +76,7 @@ absl::StatusOr<std::unique_ptr<EpollBackend>> EpollBackend::Create() {
 EpollBackend::~EpollBackend() {
   DetachAll();
   if (reserve_fd_ >= 0) CloseFd(reserve_fd_, /*reset=*/false);
+  if (alarm_fd_ >= 0) CloseFd(alarm_fd_, /*reset=*/false);
   CloseFd(wake_fd_, /*reset=*/false);
   CloseFd(epoll_fd_, /*reset=*/false);
 }
@@ -163,8 +171,8 @@ size_t EpollBackend::DetachAll() {
 
 inline void EpollBackend::Deliver(const epoll_event& event) {
   const uint64_t tag = event.data.u64;
-  if (tag == kWakeTag) [[unlikely]] {
-    counters().wakes.Add(1);
+  if (tag >= kAlarmTag) [[unlikely]] {
+    if (tag == kWakeTag) counters().wakes.Add(1);
     return;
   }
   const auto index = static_cast<uint32_t>(tag);
@@ -224,6 +232,25 @@ void EpollBackend::Wake() noexcept {
   const uint64_t one = 1;
   while (internal::Sys().write(wake_fd_, &one, sizeof(one)) < 0 && errno == EINTR) continue;
   errno = error_before;
+}
+
+// --- inside another loop
+
+int EpollBackend::OpenPollable() {
+  alarm_fd_ = CallForResult(&SysTable::timerfd_create, CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+  if (alarm_fd_ < 0) return alarm_fd_;
+  // Edge-triggered, so that setting it anew is enough, and nobody has to read it.
+  epoll_event event = {.events = EPOLLIN | EPOLLET, .data = {.u64 = kAlarmTag}};
+  const int result = CallForResult(&SysTable::epoll_ctl, epoll_fd_, EPOLL_CTL_ADD, alarm_fd_, &event);
+  return result < 0 ? result : epoll_fd_;
+}
+
+void EpollBackend::SetAlarm(TimePoint when) {
+  const int64_t when_ns = std::max<int64_t>(1, when.time_since_epoch().count());  // 0 would mean never
+  itimerspec alarm = {};
+  alarm.it_value = {.tv_sec = when_ns / 1'000'000'000, .tv_nsec = when_ns % 1'000'000'000};
+  const int result = CallForResult(&SysTable::timerfd_settime, alarm_fd_, TFD_TIMER_ABSTIME, &alarm, nullptr);
+  GYRE_CHECK(result == 0, "the loop's timerfd can't be set: was a descriptor closed that belongs to gyre?");
 }
 
 // --- descriptors

@@ -38,6 +38,8 @@ class EpollBackend final : public Backend {
   void Turn(TimePoint until) override;
   void Wake() noexcept override;
   void AwaitWakes(uint64_t count) override;
+  int OpenPollable() override;
+  void SetAlarm(TimePoint when) override;
 
   int OpenStream(int family, Descriptor** opened) override;
   int Adopt(int fd, Descriptor** adopted) override;
@@ -102,6 +104,7 @@ class EpollBackend final : public Backend {
   const int epoll_fd_;
   const int wake_fd_;
   int reserve_fd_ = -1;  // see ShedOne
+  int alarm_fd_ = -1;    // a timerfd, once OpenPollable was called
   bool has_pwait2_ = true;
   size_t live_count_ = 0;
   std::vector<Block*> blocks_;  // by index; each keeps its place for good

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -90,6 +91,8 @@ constexpr SysTable MakeRealSysTable() {
       .epoll_wait = &::epoll_wait,
       .epoll_pwait2 = &::epoll_pwait2,
       .eventfd = &::eventfd,
+      .timerfd_create = &::timerfd_create,
+      .timerfd_settime = &::timerfd_settime,
       .write = &::write,
       .read = &::read,
       .poll = &::poll,

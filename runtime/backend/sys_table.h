@@ -38,6 +38,8 @@ struct SysTable {
   int (*epoll_wait)(int epoll_fd, epoll_event* events, int events_max, int wait_ms);
   int (*epoll_pwait2)(int epoll_fd, epoll_event* events, int events_max, const timespec* wait, const sigset_t* mask);
   int (*eventfd)(unsigned count, int flags);
+  int (*timerfd_create)(clockid_t clock, int flags);
+  int (*timerfd_settime)(int fd, int flags, const itimerspec* alarm, itimerspec* before);
   ssize_t (*write)(int fd, const void* bytes, size_t size);
   ssize_t (*read)(int fd, void* into, size_t size);
   int (*poll)(pollfd* watched, nfds_t count, int timeout_ms);

@@ -15,6 +15,7 @@ std::string Describe(const char* name, pid_t id) {
 }  // namespace
 
 void OwnerThread::Enter() noexcept {
+  if (is_set_ && !IsAnother()) return;
   thread_ = pthread_self();
   id_ = ThreadId();
   if (pthread_getname_np(thread_, name_, sizeof(name_)) != 0) name_[0] = '\0';
