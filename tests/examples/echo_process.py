@@ -32,9 +32,9 @@ def raise_own_fd_limit():
 class EchoProcess:
     """Started, and listening, when the constructor is through."""
 
-    def __init__(self, binary, *flags, fds_max=None):
+    def __init__(self, binary, *flags, port="--port=0", fds_max=None):
         limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (fds_max, fds_max))) if fds_max else None
-        self.process = subprocess.Popen([binary, "--port=0", *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        self.process = subprocess.Popen([binary, port, *flags], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=limit)
         line = self.process.stdout.readline()
         match = re.fullmatch(r"listening on 127\.0\.0\.1:(\d+)\n", line)
