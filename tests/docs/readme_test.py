@@ -9,6 +9,7 @@ import sys
 EXAMPLES = (
     ("README.md", "examples/tiny_echo.cc"),
     ("docs/explorer.md", "tests/runtime/explorer_example_test.cc"),
+    ("docs/embedding.md", "examples/embed_epoll.cc"),
 )
 
 
@@ -19,7 +20,7 @@ def main():
         if shown != (root / example).read_text():
             print(f"the example in {page} differs from {example}: change both alike", file=sys.stderr)
             return 1
-    for page in ("README.md", "CONTRIBUTING.md", "docs/testing.md", "docs/explorer.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "docs/testing.md", "docs/explorer.md", "docs/embedding.md"):
         for link in re.findall(r"\]\(([^)#:\s]+)\)", (root / page).read_text()):
             if not (root / page).parent.joinpath(link).exists():
                 print(f"{page} links to {link}, which is not there", file=sys.stderr)
