@@ -15,6 +15,8 @@
 #ifndef GYRE_RUNTIME_BLOCKING_SECTION_H_
 #define GYRE_RUNTIME_BLOCKING_SECTION_H_
 
+#include <utility>
+
 namespace gyre {
 namespace internal {
 
@@ -30,17 +32,32 @@ class BlockingHost {
 
 inline constinit thread_local BlockingHost* tls_blocking_host = nullptr;
 
+// Makes `host` the thread's for a while.
+class ScopedBlockingHost {
+ public:
+  explicit ScopedBlockingHost(BlockingHost* host) : before_(std::exchange(tls_blocking_host, host)) {}
+  ScopedBlockingHost(const ScopedBlockingHost&) = delete;
+  ScopedBlockingHost& operator=(const ScopedBlockingHost&) = delete;
+  ~ScopedBlockingHost() { tls_blocking_host = before_; }
+
+ private:
+  BlockingHost* const before_;
+};
+
 }  // namespace internal
 
 class [[nodiscard]] BlockingSection {
  public:
-  BlockingSection() : host_(internal::tls_blocking_host) {
+  // Inside another section it has no effect.
+  BlockingSection() : host_(std::exchange(internal::tls_blocking_host, nullptr)) {
     if (host_ != nullptr) host_->OnBlock();
   }
   BlockingSection(const BlockingSection&) = delete;
   BlockingSection& operator=(const BlockingSection&) = delete;
   ~BlockingSection() {
-    if (host_ != nullptr) host_->OnUnblock();
+    if (host_ == nullptr) return;
+    host_->OnUnblock();
+    internal::tls_blocking_host = host_;
   }
 
  private:

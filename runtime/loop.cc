@@ -128,6 +128,7 @@ void Loop::RunUntil(const bool& is_done) {
 bool Loop::PollOnce(const bool& is_done, TimePoint until) {
   Enter();
   is_running_ = true;
+  if (is_done) poll_ticks_ = Ticks();
   if (!is_done) Collect(until);
   bool is_asleep = false;
   while (!is_done && !is_asleep) {
@@ -294,12 +295,11 @@ void Loop::PollOrSleep() {
   }
   if (spin_max_ > Duration::zero() && SpinForWork()) return;
   if (!TrySleep()) return;
-  sleeps_.Add(1);
+  busy_.AddAlone(Ticks() - poll_ticks_);
   Poll(timers_.NextExpiry().value_or(kNever));
 }
 
 void Loop::Poll(TimePoint until) {
-  busy_.AddAlone(Ticks() - poll_ticks_);
   backend_.Turn(until);
   poll_ticks_ = check_ticks_ = Ticks();
   is_poll_due_ = false;
@@ -309,6 +309,7 @@ void Loop::Poll(TimePoint until) {
 bool Loop::TrySleep() {
   if (!inbox_.TrySleep()) return false;
   is_asleep_ = true;
+  sleeps_.Add(1);
   return true;
 }
 
@@ -319,6 +320,7 @@ bool Loop::SpinForWork() {
   const TimePoint start = backend_.ReadClock();
   const TimePoint end = std::min(start + spin_, timers_.NextExpiry().value_or(kNever));
   bool has_work = false;
+  busy_.AddAlone(Ticks() - poll_ticks_);
   for (TimePoint now = start; now < end && !has_work; now = backend_.ReadClock()) {
     for (int i = 0; i < kSpinChecks && !has_work; ++i) {
       has_work = !inbox_.LooksEmpty();
@@ -329,6 +331,7 @@ bool Loop::SpinForWork() {
     has_work = !core_.ready.empty();
   }
   spin_ = has_work ? spin_ * 2 : spin_ / 2;
+  poll_ticks_ = Ticks();
   clock_ticks_ = 0;
   return has_work;
 }
@@ -373,6 +376,8 @@ void Loop::End() {
       state->DestroyCallable();
       state->Unref();
       ++left_over_.timers;
+    } else if (internal::LoopBound* bound = bound_.PopFront()) {
+      bound->OnLoopEnd();
     } else {
       break;
     }

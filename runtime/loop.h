@@ -16,6 +16,8 @@
 #ifndef GYRE_RUNTIME_LOOP_H_
 #define GYRE_RUNTIME_LOOP_H_
 
+#include <algorithm>
+#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <exception>
@@ -177,7 +179,9 @@ class Loop {
   internal::TimerWheel& timers() { return timers_; }
   internal::Guests& guests() { return guests_; }
   // Before it runs: how long it looks for work, at most, before it sleeps.
-  void SetSpin(Duration spin) { spin_max_ = is_simulated_ ? Duration::zero() : spin; }
+  void SetSpin(Duration spin) {
+    spin_max_ = is_simulated_ ? Duration::zero() : std::min<Duration>(spin, std::chrono::hours(1));
+  }
   // On the loop's thread: `bound` hears of the loop's end, unless it leaves the list before.
   void AddBound(internal::LoopBound& bound) { bound_.PushBack(bound); }
   // Unless its backend has brought some.

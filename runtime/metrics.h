@@ -5,12 +5,11 @@
 //   const gyre::LoopMetrics now = loop.metrics();
 //   Report(now.turns - before.turns, now.busy.Quantile(0.99));
 //
-// Each figure only grows, and wraps at 2^64; figures of one reading may be a few operations apart.
+// A figure without "now" only grows; those of one reading may be a few operations apart.
 //
 // Thread-safety: values; reading is for any thread as long as the loop or pool lives.
 // Units:         counts; nanoseconds.
-// Cost:          to a loop one store a turn and two for each time that it asks its backend; to a pool's threads about
-// 40 ns a job.
+// Cost:          to a loop a few stores a turn; to a pool's threads about 40 ns a job.
 #ifndef GYRE_RUNTIME_METRICS_H_
 #define GYRE_RUNTIME_METRICS_H_
 
@@ -63,7 +62,7 @@ struct LoopMetrics {
 
 struct PoolMetrics {
   uint64_t jobs = 0;          // that have run
-  uint64_t threads = 0;       // that it has now, or may have
+  uint64_t threads = 0;       // that it has, or may have, now
   int64_t abandoned = 0;      // jobs that run without their caller, now
   DurationHistogram queued;   // from submission to start
   DurationHistogram running;  // from start to end

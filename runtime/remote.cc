@@ -2,15 +2,24 @@
 
 namespace gyre::internal {
 
-RemoteState::RemoteState() : Runnable(/*is_ordered=*/false), loop_(&Loop::Current()), core_(&loop_->core()) {
-  loop_->AddBound(*this);
+RemoteState::RemoteState() : Runnable(/*is_ordered=*/false), loop_(&Loop::Current()), core_(&loop_->core()) {}
+
+void RemoteState::Bind() { loop_->AddBound(*this); }
+
+void RemoteState::CheckUse() const {
+  GYRE_CHECK(!has_loop_ended_.load(std::memory_order_relaxed), "a Remote's object was used after its loop had ended");
+  CheckHome(core_, "a Remote's object");
 }
 
 // A node that the loop drops at its end comes here too: on its thread.
 void RemoteState::Drop() noexcept {
   {
     const std::lock_guard lock(mutex_);
-    if (!has_loop_ended_ && tls_loop != core_) {
+    if (is_ending_) {
+      is_dropped_ = true;
+      return;
+    }
+    if (!has_loop_ended_.load(std::memory_order_relaxed) && tls_loop != core_) {
       is_on_its_way_ = true;
       if (loop_->PushFromAnyThread(*this)) return;
     }
@@ -18,11 +27,23 @@ void RemoteState::Drop() noexcept {
   DestroyHere();
 }
 
-// All of it under the lock: a holder that finds the loop ended deletes this object.
+// The object is destroyed without the lock: it may hold other Remotes, of this loop or of one that ends just now, and those may
+// hold this one.
 void RemoteState::OnLoopEnd() noexcept {
-  const std::lock_guard lock(mutex_);
-  has_loop_ended_ = true;
-  if (!is_on_its_way_) DestroyObject();  // else it is in the inbox or the ready queue: the loop drops it next
+  {
+    const std::lock_guard lock(mutex_);
+    has_loop_ended_.store(true, std::memory_order_relaxed);
+    if (is_on_its_way_) return;  // in the inbox or the ready queue: the loop drops it next
+    is_ending_ = true;
+  }
+  DestroyObject();
+  bool is_dropped;
+  {
+    const std::lock_guard lock(mutex_);
+    is_ending_ = false;
+    is_dropped = is_dropped_;
+  }
+  if (is_dropped) delete this;
 }
 
 void RemoteState::DestroyHere() noexcept {

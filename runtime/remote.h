@@ -1,19 +1,19 @@
 // Remote<T>: an object that belongs to one loop, held from anywhere: it is used on its loop, and destroyed there.
 //
-//   auto make = [] { return gyre::Remote<Cache>(std::in_place, 1000); };                      // on the loop that will
-//   own it gyre::Remote<Cache> cache = co_await gyre::RunOn(other, make); int hits = co_await cache.With([](Cache&
-//   cache, const Key& key) { return cache.Hits(key); }, key);
+//   auto make = [] { return gyre::Remote<Cache>(std::in_place, 1000); };                      // on the loop that will own it
+//   gyre::Remote<Cache> cache = co_await gyre::RunOn(other, make);
+//   int hits = co_await cache.With([](Cache& cache, const Key& key) { return cache.Hits(key); }, key);
 //
-// Thread-safety: made on a loop; moved and dropped on any thread; With from another loop's coroutines, Get on its own
-// alone. Lifetime:      the object lives until the Remote is dropped, or until its loop ends, whichever is first. With
-// must not outlive the
+// Thread-safety: made on a loop; moved and dropped on any thread; With from any loop's coroutines, Get on its own alone.
+// Lifetime:      the object lives until the Remote is dropped, or until its loop ends, whichever is first. With must not outlive the
 //                Loop, as RunOn says; the Remote may.
 // Cancellation:  With is a RunOn.
-// Errors:        Get elsewhere than on its loop, or of an empty Remote, is a check failure.
+// Errors:        Get elsewhere than on its loop, or after its end, or of an empty Remote, is a check failure.
 // Cost:          one allocation; a message when it is dropped elsewhere.
 #ifndef GYRE_RUNTIME_REMOTE_H_
 #define GYRE_RUNTIME_REMOTE_H_
 
+#include <atomic>
 #include <functional>
 #include <mutex>
 #include <optional>
@@ -36,13 +36,17 @@ class RemoteState : public LoopBound, private Runnable {
   RemoteState& operator=(const RemoteState&) = delete;
 
   Loop& loop() const { return *loop_; }
-  LoopCore* core() const { return core_; }
+  // A check failure anywhere but on its loop.
+  void CheckUse() const;
   // By its holder, on any thread, once.
   void Drop() noexcept override;
 
  protected:
   RemoteState();
   virtual ~RemoteState() = default;
+
+  // When the object is there.
+  void Bind();
 
  private:
   virtual void DestroyObject() noexcept = 0;
@@ -54,15 +58,20 @@ class RemoteState : public LoopBound, private Runnable {
   LoopCore* const core_;
   // Held while a dropped state is sent home, so that the loop can't end, and go, in between.
   std::mutex mutex_;
-  bool has_loop_ended_ = false;
+  // Written under the lock. relaxed: CheckUse reads it on the thread that has written it, or stops a wrong program.
+  std::atomic<bool> has_loop_ended_{false};
   bool is_on_its_way_ = false;
+  bool is_ending_ = false;   // OnLoopEnd destroys the object, and deletes this if it was dropped meanwhile
+  bool is_dropped_ = false;
 };
 
 template <class T>
 class RemoteObject final : public RemoteState {
  public:
   template <class... Args>
-  explicit RemoteObject(std::in_place_t, Args&&... args) : object_(std::in_place, std::forward<Args>(args)...) {}
+  explicit RemoteObject(std::in_place_t, Args&&... args) : object_(std::in_place, std::forward<Args>(args)...) {
+    Bind();
+  }
   T& object() { return *object_; }
 
  private:
@@ -111,7 +120,7 @@ class Remote {
 
   // On its loop.
   T& Get() const {
-    internal::CheckHome(state().core(), "a Remote's object");
+    state().CheckUse();
     return state().object();
   }
   // `f(object, args...)` on its loop, and what that gives, as RunOn. This Remote must outlive the await.

@@ -1,22 +1,28 @@
 // How a job finds a thread, and a thread a job.
 //
-// Three kinds of threads take jobs from the queue: the listener, a thread of gyre's that waits for jobs when there are
-// none; drainers, which are calls made to the crew (oneTBB's workers) and end when the queue is empty; and spares,
-// which stand in for threads that block. A crew's thread never waits for jobs: TBB needs it for nested parallelism.
+// Three kinds of threads take jobs from the queue: the listener, a thread of gyre's that waits for jobs when there are none;
+// drainers, which are calls made to the crew (oneTBB's workers) and end when the queue is empty; and spares, which stand in
+// for threads that block. A crew's thread never waits for jobs: TBB needs it for nested parallelism.
 //
-// Calling a drainer wakes a worker of TBB's, 9 to 35 us for the caller. So a loop never does it: it wakes the listener;
-// if that is busy and there is room for one more, the caller, a thread that does nothing else. A thread that takes a
-// job while more wait calls the next drainer itself, before it starts.
+// Calling a drainer wakes a worker of TBB's, 9 to 35 us for the caller. So a loop never does it: it wakes the listener; if that
+// is busy and there is room for one more, the caller, a thread that does nothing else. A thread that takes a job while more wait
+// calls the next drainer itself, before it starts.
 //
 // No job is forgotten, because everyone first says and then looks (all of it seq_cst):
-//   submitter:  pushes the job;                     then looks for a spinning listener, a call under way, or room for a
-//   drainer listener:   says that it works, or is parked;   then looks at the queue drainer:    says that it has come,
-//   or goes;     then looks at the queue blocked:    says so;                            then looks at the queue
+//
+//   submitter   pushes the job                     then looks for a spinning listener, a call under way, room for a drainer
+//   listener    says that it works, or is parked   then looks at the queue
+//   drainer     says that it has come, or goes     then looks at the queue
+//   blocked     says so                            then looks at the queue
+//
+// A call may be late: TBB's workers are the process's, and may be busy elsewhere. So whoever finds threads blocked wakes a spare
+// whatever has been called: the job of the blocked one may wait for this very job.
 #include "gyre/runtime/offload/cpu_pool.h"
 
 #include <pthread.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
@@ -24,6 +30,7 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "gyre/runtime/blocking_section.h"
@@ -56,8 +63,32 @@ constexpr bool kUseTbb = true;
 constexpr int kJobsInARow = 64;
 constexpr uint64_t kTicksInARow = uint64_t{1} << 21;  // about a millisecond
 constexpr int kStartsForLowest = 32;
+constexpr size_t kSparesMax = 256;
+constexpr Duration kSpinMax = std::chrono::hours(1);
 
 using internal::InjectionQueue;
+
+// The kernel lets a thread that wakes, such as a loop's, go before one that is scheduled as SCHED_BATCH. Undone at the end: a
+// drainer's thread is TBB's, and will do other work.
+class ScopedBatchScheduling {
+ public:
+  explicit ScopedBatchScheduling(bool is_wanted) : is_set_(is_wanted && sched_getscheduler(0) == SCHED_OTHER) {
+    if (is_set_) Set(SCHED_BATCH);
+  }
+  ScopedBatchScheduling(const ScopedBatchScheduling&) = delete;
+  ScopedBatchScheduling& operator=(const ScopedBatchScheduling&) = delete;
+  ~ScopedBatchScheduling() {
+    if (is_set_) Set(SCHED_OTHER);
+  }
+
+ private:
+  static void Set(int policy) {
+    sched_param param{};
+    sched_setscheduler(0, policy, &param);
+  }
+
+  const bool is_set_;
+};
 
 void NameThread(const char* name) { pthread_setname_np(pthread_self(), name); }
 
@@ -67,7 +98,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
  public:
   Threads(CpuPool& pool, const CpuPoolOptions& options)
       : pool_(pool),
-        spin_(options.spin()),
+        spin_(std::min(options.spin(), kSpinMax)),
         batch_scheduling_(options.batch_scheduling()),
         crew_(MakeCrew(options)),
         drainers_max_(crew_->threads() - 1),
@@ -117,7 +148,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
     const int threads = options.threads() > 0 ? options.threads() : internal::UsableCpus();
     auto drain = [this] { Drain(); };
     if (!kUseTbb) return internal::MakeThreadCrew(threads, drain);
-    return internal::MakeTbbCrew(threads, options.owns_tbb(), options.batch_scheduling(), drain);
+    return internal::MakeTbbCrew(threads, options.owns_tbb(), drain);
   }
   InjectionQueue& QueueOf(const Job& job) { return queues_[static_cast<size_t>(job.priority())]; }
 
@@ -154,13 +185,11 @@ class CpuPool::Threads final : public internal::BlockingHost {
       case kWorking:
         break;
     }
+    if (blocked_.load() > 0) [[unlikely]] WakeSpare();
     if (called_.load() > 0) return;
     if (drainers_.load() < drainers_max_) {
       if (caller_.load() == kAsleep && caller_.exchange(kAwake) == kAsleep) internal::FutexWakeOne(caller_);
-      return;
     }
-    if (blocked_.load() > 0) [[unlikely]]
-      WakeSpare();
   }
 
   bool WakeListener() noexcept {
@@ -172,12 +201,9 @@ class CpuPool::Threads final : public internal::BlockingHost {
 
   // A thread of the pool has a job, and more wait.
   void Reinforce() noexcept {
-    if (called_.load() > 0) return;
-    if (EnterAsDrainer()) {
-      if (!CallDrainer()) LeaveAsDrainer();
-    } else if (blocked_.load() > 0) {
-      WakeSpare();
-    }
+    if (blocked_.load() > 0) [[unlikely]] WakeSpare();
+    if (called_.load() > 0 || !EnterAsDrainer()) return;
+    if (!CallDrainer()) LeaveAsDrainer();
   }
 
   bool EnterAsDrainer() noexcept {
@@ -200,10 +226,10 @@ class CpuPool::Threads final : public internal::BlockingHost {
   // --- the crew's threads
 
   void Drain() noexcept {
-    internal::BlockingHost* const host_before = std::exchange(internal::tls_blocking_host, this);
+    const internal::ScopedBlockingHost host(this);
+    const ScopedBatchScheduling batch(batch_scheduling_);
     called_.fetch_sub(1);
     DrainInTurn();
-    internal::tls_blocking_host = host_before;
   }
 
   void DrainInTurn() noexcept {
@@ -229,11 +255,8 @@ class CpuPool::Threads final : public internal::BlockingHost {
 
   void RunListener() {
     NameThread("gyre-cpu");
-    if (batch_scheduling_) {
-      sched_param param{};
-      sched_setscheduler(0, SCHED_BATCH, &param);
-    }
-    internal::tls_blocking_host = this;
+    const internal::ScopedBlockingHost host(this);
+    const ScopedBatchScheduling batch(batch_scheduling_);
     crew_->RunAsListener([this] { Listen(); });
   }
 
@@ -291,17 +314,27 @@ class CpuPool::Threads final : public internal::BlockingHost {
   void OnBlock() noexcept override {
     blocked_.fetch_add(1);
     const std::lock_guard lock(spares_mutex_);
-    if (static_cast<int>(spares_.size()) < blocked_.load()) {
-      try {
-        spares_.emplace_back([this] { RunSpare(); });
-      } catch (const std::exception&) {
-        internal::Log(
-            "gyre: no thread can be had to stand in for a blocked one of a CpuPool; its jobs may wait for it");
-      }
-    }
+    if (static_cast<int>(spares_.size()) < blocked_.load()) AddSpare();
     spare_wanted_.notify_one();
   }
   void OnUnblock() noexcept override { blocked_.fetch_sub(1); }
+
+  void AddSpare() noexcept {
+    if (is_ending_.load()) return;
+    if (spares_.size() >= kSparesMax) {
+      if (!std::exchange(has_complained_, true)) {
+        internal::Log("gyre: 256 jobs of a CpuPool block at once; it starts no further threads for the others");
+      }
+      return;
+    }
+    try {
+      spares_.emplace_back([this] { RunSpare(); });
+    } catch (const std::exception&) {
+      if (!std::exchange(has_complained_, true)) {
+        internal::Log("gyre: no thread can be had to stand in for a blocked one of a CpuPool; its jobs may wait for it");
+      }
+    }
+  }
 
   void WakeSpare() noexcept {
     const std::lock_guard lock(spares_mutex_);
@@ -310,7 +343,8 @@ class CpuPool::Threads final : public internal::BlockingHost {
 
   void RunSpare() noexcept {
     NameThread("gyre-cpu-spare");
-    internal::tls_blocking_host = this;
+    const internal::ScopedBlockingHost host(this);
+    const ScopedBatchScheduling batch(batch_scheduling_);
     int starts = 0;
     std::unique_lock lock(spares_mutex_);
     for (;;) {
@@ -320,7 +354,10 @@ class CpuPool::Threads final : public internal::BlockingHost {
       while (spares_working_ <= blocked_.load()) {
         lock.unlock();
         Job* job = Pop(starts);
-        if (job != nullptr) pool_.RunJob(*job);
+        if (job != nullptr) {
+          if (!LooksEmpty()) Reinforce();
+          pool_.RunJob(*job);
+        }
         lock.lock();
         if (job == nullptr) break;
       }
@@ -337,12 +374,14 @@ class CpuPool::Threads final : public internal::BlockingHost {
     if (listener_thread_.joinable()) listener_thread_.join();
     if (caller_.exchange(kAwake) == kAsleep) internal::FutexWakeOne(caller_);
     if (caller_thread_.joinable()) caller_thread_.join();
-    crew_->Finish();
+    std::vector<std::thread> spares;
     {
       const std::lock_guard lock(spares_mutex_);
       spare_wanted_.notify_all();
+      spares.swap(spares_);
     }
-    for (std::thread& spare : spares_) spare.join();
+    for (std::thread& spare : spares) spare.join();
+    crew_->Finish();
   }
 
   CpuPool& pool_;
@@ -364,6 +403,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
   std::condition_variable spare_wanted_;
   std::vector<std::thread> spares_;
   int spares_working_ = 0;
+  bool has_complained_ = false;
 
   std::thread listener_thread_;
   std::thread caller_thread_;

@@ -3,16 +3,16 @@
 //   gyre::CpuPool pool(gyre::CpuPoolOptions().set_threads(4));      // a Runtime has one of its own
 //   Digest digest = co_await gyre::Offload(pool, Hash, std::move(data));
 //
-// Jobs run inside the arena: what they hand to oneTBB (tbb::parallel_for) is spread over the same threads. Submitting
-// costs a loop a push, and at most one wake of a thread that waits for it: TBB's own workers, which are dear to wake,
-// are woken by gyre's threads. When a job is submitted there is always a thread that is awake, or called, or has just
-// been woken to look for it.
+// Jobs run inside the arena: what they hand to oneTBB (tbb::parallel_for) is spread over the same threads. (Only a thread that stands
+// in for a blocked one is outside: what it hands over goes to oneTBB's arena for such threads.) Submitting costs a loop a push, and at
+// most one wake of a thread that waits for it: TBB's own workers, which are dear to wake, are woken by gyre's threads.
 //
 // Thread-safety: any thread, but for the destructor.
-// Lifetime:      outlives its jobs; the destructor waits for abandoned ones, and says so in the log. Not to be
-// destroyed by a job. Cancellation:  a job that has not started is taken back at once. Errors:        the constructor
-// throws std::system_error if it can't have its two threads, std::bad_alloc without memory. Cost:          two threads
-// of gyre's own, asleep without work; TBB's workers are the process's. See docs/benchmarks.md.
+// Lifetime:      outlives its jobs; the destructor waits for abandoned ones, and says so in the log. Not to be destroyed by a job.
+// Cancellation:  a job that has not started is taken back at once.
+// Errors:        the constructor throws std::system_error if it can't have its two threads, std::bad_alloc without memory.
+// Cost:          two threads of gyre's own, asleep without work, and one more for each job that was ever blocked at the same time (see
+//                blocking_section.h), up to 256; TBB's workers are the process's. See docs/benchmarks.md.
 #ifndef GYRE_RUNTIME_OFFLOAD_CPU_POOL_H_
 #define GYRE_RUNTIME_OFFLOAD_CPU_POOL_H_
 

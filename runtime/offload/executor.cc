@@ -7,7 +7,7 @@ namespace gyre {
 void Executor::RunJob(Job& job) noexcept {
   JobLimiter* limiter = job.limiter_;
   const uint64_t start = internal::ReadTicks();
-  queued_.AddShared(start - job.queued_ticks_);
+  queued_.AddShared(start > job.queued_ticks_ ? start - job.queued_ticks_ : 0);  // CPUs may differ a little
   job.Run();
   running_.AddShared(internal::ReadTicks() - start);
   if (limiter != nullptr) limiter->Vacate();

@@ -1,13 +1,12 @@
-// JobLimiter: lets at most so many jobs of one kind be in an executor at once; the others wait in order, and hold no
-// thread.
+// JobLimiter: lets at most so many jobs of one kind be in an executor at once; the others wait in order, and hold no thread.
 //
 //   static gyre::JobLimiter renders(2);
 //   Image image = co_await gyre::Offload(gyre::OffloadOptions().set_limiter(renders), Render, page);
 //
 // Thread-safety: any thread; shared by as many loops and executors as wanted.
 // Lifetime:      outlives the jobs that it limits; a job's place is free before its caller goes on.
-// Cancellation:  a job that is stopped while it waits leaves the line; one that never starts gives its place to the
-// next. Cost:          a lock at the submission and one at the end.
+// Cancellation:  a job that is stopped while it waits leaves the line; one that never starts gives its place to the next.
+// Cost:          a lock at the submission and one at the end.
 #ifndef GYRE_RUNTIME_OFFLOAD_JOB_LIMITER_H_
 #define GYRE_RUNTIME_OFFLOAD_JOB_LIMITER_H_
 

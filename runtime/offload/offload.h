@@ -1,25 +1,22 @@
 // Offload and OffloadBlocking: run a callable on another thread, and await its result here.
 //
-//   Digest digest = co_await gyre::Offload(Hash, std::move(data));                    // CPU-bound: on the runtime's
-//   CpuPool absl::Status status = co_await gyre::OffloadBlocking(Fsync, file);                // it waits: on its
-//   BlockingPool Image image = co_await gyre::Offload(gyre::OffloadOptions().set_priority(gyre::Priority::kLow),
-//   Render, page); Plan plan = co_await gyre::Offload([&](std::stop_token token) { return Search(board, token); });
+//   Digest digest = co_await gyre::Offload(Hash, std::move(data));                    // CPU-bound: on the runtime's CpuPool
+//   absl::Status status = co_await gyre::OffloadBlocking(Fsync, file);                // it waits: on its BlockingPool
+//   Image image = co_await gyre::Offload(gyre::OffloadOptions().set_priority(gyre::Priority::kLow), Render, page);
+//   Plan plan = co_await gyre::Offload([&](std::stop_token token) { return Search(board, token); });
 //
-// `f(args...)` is called once, on a thread of the pool, or `f(token, args...)` if it takes that; arguments reach it as
-// rvalues (use std::ref for references). It may not touch what belongs to a loop; Loop::Post and BlockOn lead back to
-// one. For jobs under 5 us a call on the loop is cheaper.
+// `f(args...)` is called once, on a thread of the pool, or `f(token, args...)` if it takes that; arguments reach it as rvalues (use
+// std::ref for references). It may not touch what belongs to a loop; Loop::Post and BlockOn lead back to one. For jobs under 5 us
+// a call on the loop is cheaper.
 //
 // Thread-safety: awaited on a loop; `f` runs elsewhere, alone.
-// Lifetime:      `f`, `args` and the result live in the awaiting frame, and are destroyed on the loop. What `f` refers
-// to there
+// Lifetime:      `f`, `args` and the result live in the awaiting frame, and are destroyed on the loop. What `f` refers to there
 //                stays until it has ended, stopped or not (but see AbandonOnStop).
-// Cancellation:  a job that has not started is taken back, and the await ends at once. One that runs gets the token's
-// stop, and
-//                is waited for; its result is then delivered. [D10]
-// Errors:        what `f` throws is thrown here. std::system_error if the pool can't have its threads. If a thread
-// can't be had
-//                later, or the queue is full and the options refuse to wait: kUnavailable, kResourceExhausted, as the
-//                result or, where it can't hold a status, thrown as StatusError.
+// Cancellation:  a job that has not started is taken back, and the await ends at once. One that runs gets the token's stop, and
+//                is waited for; its result is then delivered. [D10] In simulation a job takes no time, so none is met running.
+// Errors:        what `f` throws is thrown here. std::system_error if the pool can't have its threads. If a thread can't be had
+//                later, or the queue is full and the options refuse to wait: kResourceExhausted, as the result or, where that
+//                can't hold a status, thrown as StatusError.
 // Cost:          no allocation, but for the stop source of a callable that takes a token. See docs/benchmarks.md.
 #ifndef GYRE_RUNTIME_OFFLOAD_OFFLOAD_H_
 #define GYRE_RUNTIME_OFFLOAD_OFFLOAD_H_

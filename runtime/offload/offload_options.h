@@ -53,6 +53,20 @@ class AbandonOnStop : public OffloadOptions {
  public:
   AbandonOnStop() {}
   explicit AbandonOnStop(const OffloadOptions& options) : OffloadOptions(options) {}
+
+  AbandonOnStop& set_executor(Executor& executor) { return With([&] { OffloadOptions::set_executor(executor); }); }
+  AbandonOnStop& set_priority(Priority priority) { return With([&] { OffloadOptions::set_priority(priority); }); }
+  AbandonOnStop& set_limiter(JobLimiter& limiter) { return With([&] { OffloadOptions::set_limiter(limiter); }); }
+  AbandonOnStop& set_refuse_when_full(bool refuse) {
+    return With([&] { OffloadOptions::set_refuse_when_full(refuse); });
+  }
+
+ private:
+  template <class Set>
+  AbandonOnStop& With(Set set) {
+    set();
+    return *this;
+  }
 };
 
 }  // namespace gyre

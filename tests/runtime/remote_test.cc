@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <stdexcept>
 #include <thread>
 #include <utility>
 
@@ -127,6 +128,47 @@ TEST(Remote, DroppedWhileItsLoopEndsItsObjectDiesThereOnce) {
     dropper.join();
     ASSERT_EQ(died_on.load(), home);
   }
+}
+
+struct Pair {
+  Remote<Pair> other;
+};
+
+TEST(Remote, TwoThatHoldOneAnotherEndWithTheirLoop) {
+  gyre::Run([]() -> Task<> {
+    Remote<Pair> first(std::in_place);
+    Remote<Pair> second(std::in_place);
+    Pair& in_first = first.Get();
+    Pair& in_second = second.Get();
+    in_first.other = std::move(second);
+    in_second.other = std::move(first);
+    Remote<Pair> alone(std::in_place);
+    Pair& itself = alone.Get();
+    itself.other = std::move(alone);
+    co_return;
+  });
+}
+
+struct Throws {
+  Throws() { throw std::runtime_error("no"); }
+};
+
+TEST(Remote, WhoseObjectCanNotBeMadeLeavesNothing) {
+  gyre::Run([]() -> Task<> {
+    auto make = [] { Remote<Throws> remote(std::in_place); };
+    EXPECT_THROW(make(), std::runtime_error);
+    co_return;
+  });
+}
+
+TEST(RemoteDeathTest, ItsObjectIsGoneWithItsLoop) {
+  std::atomic<Loop*> died_on{nullptr};
+  Remote<Homebody> kept;
+  gyre::Run([&]() -> Task<> {
+    kept = Remote<Homebody>(std::in_place, died_on, 1);
+    co_return;
+  });
+  EXPECT_DEATH(kept.Get(), "after its loop had ended");
 }
 
 TEST(RemoteDeathTest, ItsObjectIsForItsLoopAlone) {

@@ -25,7 +25,7 @@ class Crew {
 };
 
 // `threads`, as are wanted, count the listener. Throws std::system_error where a thread can't be had.
-std::unique_ptr<Crew> MakeTbbCrew(int threads, bool owns_tbb, bool batch_scheduling, std::function<void()> drain);
+std::unique_ptr<Crew> MakeTbbCrew(int threads, bool owns_tbb, std::function<void()> drain);
 std::unique_ptr<Crew> MakeThreadCrew(int threads, std::function<void()> drain);
 
 }  // namespace gyre::internal

@@ -31,7 +31,7 @@ bool InjectionQueue::TryPush(Job& job) noexcept {
     }
   }
   job.place().store(cell, std::memory_order_relaxed);
-  cell->job.store(&job, std::memory_order_relaxed);
+  cell->job.store(&job, std::memory_order_release);
   cell->sequence.store(number + 1, std::memory_order_seq_cst);
   return true;
 }

@@ -22,6 +22,8 @@ class ThreadCrew final : public Crew {
     }
   }
 
+  ~ThreadCrew() override { Finish(); }
+
   bool Call() noexcept override {
     const std::lock_guard lock(mutex_);
     ++calls_;

@@ -223,6 +223,9 @@ TEST(Offload, AnAbandonedJobIsLeftAtOnceAndReportedAtTheEnd) {  // [J04]
   EXPECT_TRUE(job_has.expired()) << "the job was not destroyed";
 }
 
+static_assert(std::is_same_v<decltype(AbandonOnStop().set_priority(Priority::kLow)), AbandonOnStop&>,
+              "a setter must not turn it into plain options");
+
 TEST(Offload, AnAbandonableJobThatIsNotStoppedGivesItsResult) {
   InEveryWorld([]() -> Task<> {
     const int half = co_await Offload(AbandonOnStop(), Half, 8);
