@@ -1,14 +1,16 @@
-// How many messages a second does a gyre echo server serve on one core, next to the same server on raw epoll, Asio and
-// libuv, and what does a message cost?
+// How many messages a second does a gyre echo server serve on one loop and on two, next to the same server on raw
+// epoll, Asio and libuv, and what does a message cost?
 //
-// Real TCP over loopback; server and load generator are threads pinned to a core each. Figures hold within a run only:
-// compare ratios, and only those of rows that nothing disturbed. The table shows; what is to be claimed is checked with
-// --pairs (see --help). A row whose load generator is busy nearly all the time is limited by the load, and its ratio is
-// a lower bound for what is faster.
+// Real TCP over loopback; each loop and the load generator are threads pinned to a core each, where there are enough.
+// Figures hold within a run only: compare ratios, and only those of rows that nothing disturbed. The table shows; what
+// is to be claimed is checked with --pairs (see --help). A row whose load generator is busy nearly all the time is
+// limited by the load, and its ratio is a lower bound for what is faster.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
 #include <iostream>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +19,7 @@
 #include "gyre/bench/throughput_flags.h"
 #include "gyre/bench/throughput_measure.h"
 #include "gyre/bench/throughput_pairs.h"
+#include "gyre/bench/throughput_placement.h"
 #include "gyre/bench/throughput_progress.h"
 #include "gyre/bench/throughput_table.h"
 
@@ -37,20 +40,29 @@ constexpr struct {
     {"server_cpu_ns_per_message", &Measurement::server_cpu_ns},
     {"server_busy", &Measurement::server_busy},
     {"load_busy", &Measurement::load_busy},
-    {"disturbed", &Measurement::disturbed},
 };
-constexpr const char* kSyscallsCounter = "syscalls_per_message";
+constexpr struct {
+  const char* name;
+  std::optional<double> Measurement::*column;
+} kOptionalCounters[] = {
+    {"disturbed", &Measurement::disturbed},
+    {"syscalls_per_message", &Measurement::syscalls_per_message},
+};
 
 void SetCounters(const Measurement& measurement, benchmark::UserCounters& counters) {
   for (const auto& [name, column] : kCounters) counters[name] = measurement.*column;
-  if (measurement.syscalls_per_message) counters[kSyscallsCounter] = *measurement.syscalls_per_message;
+  for (const auto& [name, column] : kOptionalCounters) {
+    if (measurement.*column) counters[name] = *(measurement.*column);
+  }
 }
 
 Measurement FromCounters(const benchmark::UserCounters& counters) {
   Measurement measurement;
   for (const auto& [name, column] : kCounters) measurement.*column = counters.at(name).value;
-  const auto syscalls = counters.find(kSyscallsCounter);
-  if (syscalls != counters.end()) measurement.syscalls_per_message = syscalls->second.value;
+  for (const auto& [name, column] : kOptionalCounters) {
+    const auto found = counters.find(name);
+    if (found != counters.end()) measurement.*column = found->second.value;
+  }
   return measurement;
 }
 
@@ -79,6 +91,7 @@ class TableReporter : public benchmark::BenchmarkReporter {
     const std::size_t slash = name.find('/');
     const std::string cell = name.substr(kFamily.size(), slash - kFamily.size());
     const std::string server = name.substr(slash + 1);
+    StartTableFor(ParseCell(cell)->loops);
     if (run.error_occurred) {
       has_failure_ = true;
       table_.AddFailure(GetOutputStream(), cell, server, run.error_message);
@@ -87,8 +100,16 @@ class TableReporter : public benchmark::BenchmarkReporter {
     }
   }
 
+  // A mean over cells of different numbers of loops would say nothing.
+  void StartTableFor(int loops) {
+    if (loops != loops_) table_.Finish(GetOutputStream());
+    if (loops != loops_) table_ = ThroughputTable();
+    loops_ = loops;
+  }
+
   Progress& progress_;
   ThroughputTable table_;
+  int loops_ = 0;  // of the cells in table_
   bool has_failure_ = false;
 };
 
@@ -110,7 +131,7 @@ void RunOne(benchmark::State& state, const EchoServer& server, const Cell& cell,
 // Cell by cell, all servers of a cell one after the other: Google Benchmark keeps the order.
 void RegisterAll(const Flags& flags, Progress& progress) {
   for (const Cell& cell : flags.cells) {
-    for (const EchoServer& server : flags.servers) {
+    for (const EchoServer& server : ServersOf(flags, cell)) {
       const std::string name = absl::StrCat(std::string(kFamily), cell.Name(), "/", std::string(server.name));
       const auto run = [server, cell, &flags, &progress](benchmark::State& state) {
         RunOne(state, server, cell, flags.measure, progress);
@@ -123,7 +144,7 @@ void RegisterAll(const Flags& flags, Progress& progress) {
 // Returns the process's exit status.
 int RunTable(Flags& flags) {
   const bool is_everything = flags.benchmark_args.size() == 1;
-  Progress progress(is_everything ? static_cast<int>(flags.cells.size() * flags.servers.size()) : 0);
+  Progress progress(is_everything ? MeasurementCount(flags) : 0);
   RegisterAll(flags, progress);
   int argc = static_cast<int>(flags.benchmark_args.size());
   flags.benchmark_args.push_back(nullptr);
@@ -145,6 +166,15 @@ int RunPairsMode(const Flags& flags) {
   return status.ok() ? 0 : 1;
 }
 
+void DescribeMachine(const Flags& flags, std::ostream& out) {
+  std::set<int> loops;
+  for (const Cell& cell : flags.cells) loops.insert(cell.loops);
+  for (int count : loops) out << DescribePlacement(count) << "\n";
+  const bool is_uring = flags.measure.load_io == LoadIo::kUring;
+  out << "the load is on " << (is_uring ? "io_uring" : "epoll")
+      << "; cells are connections x bytes x depth (@ loops); ratios are to " << kYardstick << std::endl;
+}
+
 int Main(int argc, char** argv) {
   absl::StatusOr<Flags> flags = ParseFlags(argc, argv);
   if (!flags.ok()) {
@@ -161,9 +191,7 @@ int Main(int argc, char** argv) {
     std::cerr << "throughput: " << status.message() << "\n";
     return 1;
   }
-  const bool is_uring = flags->measure.load_io == LoadIo::kUring;
-  std::cout << PrepareMachine() << " (" << (is_uring ? "io_uring" : "epoll")
-            << "); cells are connections x bytes x depth; ratios are to " << kYardstick << std::endl;
+  DescribeMachine(*flags, std::cout);
   return flags->pairs > 0 ? RunPairsMode(*flags) : RunTable(*flags);
 }
 

@@ -12,10 +12,10 @@ namespace gyre::bench {
 const std::string_view kUsage =
     R"(throughput: TCP echo over loopback, gyre beside its peers under the same load in the same run.
 
-  throughput                               the table: every cell, every server, about a minute
+  throughput                               the table: every cell, every server, about 80 seconds
   throughput --cell=64x64x1 --pairs=15     checks a claim: alternating pairs, median ratios and quartiles
 
-  --cell=CxBxD[,...]   connections x bytes x depth (messages outstanding on each connection)
+  --cell=CxBxD[,...]   connections x bytes x depth (messages outstanding on each connection); CxBxD@N on N loops
   --servers=a,b        only these, and raw_epoll, which all ratios refer to
   --pairs=N            N rounds in alternating order on each cell, instead of the table
   --self_check         also measures raw_epoll as if it were another server: its ratio is the noise
@@ -154,13 +154,29 @@ absl::Status Complete(const Said& said, Flags* flags) {
   flags->measure.warmup = std::chrono::milliseconds(said.warmup_ms.value_or(said.is_short ? 10 : 100));
   flags->measure.verify_contents = said.is_short || said.is_verified;
   flags->measure.load_io = said.load_io ? *said.load_io : CheapestLoadIo();
-  if (flags->pairs > 0 && flags->servers.size() < 2) {
-    return absl::InvalidArgumentError("--pairs needs a server to compare with raw_epoll: --servers=..., --self_check");
+  for (const Cell& cell : flags->cells) {
+    if (flags->pairs == 0 || ServersOf(*flags, cell).size() > 1) continue;
+    return absl::InvalidArgumentError(absl::StrCat("--pairs needs a server to compare with raw_epoll under ",
+                                                   cell.Name(), ": --servers=..., --self_check"));
   }
   return absl::OkStatus();
 }
 
 }  // namespace
+
+std::vector<EchoServer> ServersOf(const Flags& flags, const Cell& cell) {
+  std::vector<EchoServer> servers;
+  for (const EchoServer& server : flags.servers) {
+    if (server.loops_min <= cell.loops) servers.push_back(server);
+  }
+  return servers;
+}
+
+int MeasurementCount(const Flags& flags) {
+  std::size_t count = 0;
+  for (const Cell& cell : flags.cells) count += ServersOf(flags, cell).size();
+  return static_cast<int>(count);
+}
 
 absl::StatusOr<Flags> ParseFlags(int argc, char** argv) {
   Flags flags;

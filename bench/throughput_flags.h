@@ -18,7 +18,7 @@ struct Flags {
   bool is_help = false;
   int pairs = 0;  // 0: the table; else the comparison in alternating pairs
   std::vector<Cell> cells;
-  std::vector<EchoServer> servers;  // with the yardstick among them
+  std::vector<EchoServer> servers;  // with the yardstick among them; not all fit each cell: see ServersOf
   MeasureOptions measure;
   std::vector<char*> benchmark_args;  // argv[0] and what is Google Benchmark's
 };
@@ -26,6 +26,12 @@ struct Flags {
 extern const std::string_view kUsage;
 
 absl::StatusOr<Flags> ParseFlags(int argc, char** argv);
+
+// Those that can have the cell's number of loops.
+std::vector<EchoServer> ServersOf(const Flags& flags, const Cell& cell);
+
+// Over all cells.
+int MeasurementCount(const Flags& flags);
 
 }  // namespace gyre::bench
 

@@ -1,7 +1,5 @@
 #include "gyre/bench/throughput_measure.h"
 
-#include <pthread.h>
-#include <sched.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -9,41 +7,57 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <future>
+#include <map>
+#include <string>
+#include <system_error>
 #include <thread>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "gyre/bench/cpus.h"
+#include "gyre/bench/throughput_placement.h"
+#include "gyre/bench/throughput_stats.h"
 #include "gyre/runtime/check.h"
 
 namespace gyre::bench {
 namespace {
 
-// The CPU that servers run on; set by PrepareMachine, -1 where nothing is pinned.
-int server_cpu = -1;
-
-void PinTo(int cpu) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(cpu, &set);
-  // A CPU taken offline since we looked: the figures then say so themselves.
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+// How long each thread of this process has waited so far, ready to run, for a CPU; none where the kernel does not say.
+std::map<std::string, Duration> WaitsForCpu() {
+  std::map<std::string, Duration> waits;
+  std::error_code gone;  // a thread that ends meanwhile
+  for (const auto& thread : std::filesystem::directory_iterator("/proc/self/task", gone)) {
+    std::ifstream file(thread.path() / "schedstat");
+    std::int64_t ran_ns = 0;
+    std::int64_t waited_ns = 0;
+    if (file >> ran_ns >> waited_ns) waits[thread.path().filename()] = std::chrono::nanoseconds(waited_ns);
+  }
+  return waits;
 }
 
-// How long a thread of this process has waited, ready to run, for its CPU; zero where the kernel does not say.
-Duration WaitedForCpu(pid_t thread) {
-  std::ifstream file(absl::StrCat("/proc/self/task/", thread, "/schedstat"));
-  std::int64_t ran_ns = 0;
-  std::int64_t waited_ns = 0;
-  file >> ran_ns >> waited_ns;
-  return std::chrono::nanoseconds(waited_ns);
+Duration Cpu(clockid_t clock) {
+  timespec used{};
+  const bool is_known = clock_gettime(clock, &used) == 0;
+  GYRE_CHECK(is_known, "a process can read its own CPU clocks");
+  return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
 }
 
-// A server on a pinned thread of its own, from construction to destruction.
+// A server on threads of its own, from construction to destruction.
 class RunningServer {
  public:
-  explicit RunningServer(const EchoServer& server) : server_(server) {
+  RunningServer(const EchoServer& server, int loops) : server_(server) {
     GYRE_CHECK(stop_fd_ >= 0, "an eventfd can be had: raise the limit on descriptors");
+    request_.stop_fd = stop_fd_;
+    request_.loops = loops;
+    request_.cpus = PlaceFor(loops).loops;
+    request_.on_listening = [this](std::uint16_t port) {
+      is_listening_ = true;
+      listening_.set_value(port);
+    };
+    request_.counters = &counters_;
     thread_ = std::thread([this] { Serve(); });
     port_ = listening_.get_future().get();
   }
@@ -57,61 +71,56 @@ class RunningServer {
   }
 
   std::uint16_t port() const { return port_; }
-  pid_t thread_id() const { return thread_id_; }
 
   std::optional<std::uint64_t> Syscalls() const {
     return counters_.syscalls ? std::optional(counters_.syscalls()) : std::nullopt;
   }
 
-  Duration Cpu() {
-    clockid_t clock{};
-    timespec used{};
-    const bool is_known =
-        pthread_getcpuclockid(thread_.native_handle(), &clock) == 0 && clock_gettime(clock, &used) == 0;
-    if (!is_known) ServerFailed(server_.name, "its thread", "ended while it was measured");
-    return std::chrono::seconds(used.tv_sec) + std::chrono::nanoseconds(used.tv_nsec);
-  }
-
  private:
   void Serve() {
-    if (server_cpu >= 0) PinTo(server_cpu);
-    thread_id_ = gettid();  // published by the promise
-    bool is_listening = false;
-    const auto on_listening = [&](std::uint16_t port) {
-      is_listening = true;
-      listening_.set_value(port);
-    };
-    server_.run(stop_fd_, on_listening, &counters_);
-    if (!is_listening) ServerFailed(server_.name, "start", "returned without listening");
+    RunOnlyOn(request_.cpus);
+    server_.run(request_);
+    if (!is_listening_) ServerFailed(server_.name, "start", "returned without listening");
   }
 
   const EchoServer server_;
   const int stop_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  ServeRequest request_;
   ServerCounters counters_;  // published by the promise
   std::promise<std::uint16_t> listening_;
-  pid_t thread_id_ = 0;
+  bool is_listening_ = false;  // of the server's threads, which end before Serve looks
   std::thread thread_;
   std::uint16_t port_ = 0;
 };
 
-// What a server has used so far, and what others have taken from it and from the load generator (the calling thread).
+// What server and load generator (the calling thread) have used so far, and how long they waited for it.
 struct Use {
-  explicit Use(RunningServer& server)
-      : cpu(server.Cpu()),
-        server_waited(WaitedForCpu(server.thread_id())),
-        load_waited(WaitedForCpu(gettid())),
+  explicit Use(const RunningServer& server)
+      : waits(WaitsForCpu()),
+        load_cpu(Cpu(CLOCK_THREAD_CPUTIME_ID)),
+        server_cpu(Cpu(CLOCK_PROCESS_CPUTIME_ID) - load_cpu),
         syscalls(server.Syscalls()) {}
 
-  Duration cpu;
-  Duration server_waited;
-  Duration load_waited;
+  std::map<std::string, Duration> waits;
+  Duration load_cpu;
+  Duration server_cpu;  // all other threads of the process are the server's
   std::optional<std::uint64_t> syscalls;
 };
 
-Measurement Summarize(const LoadResult& load, const Use& before, const Use& after) {
+// The thread that waited longest.
+Duration LongestWait(const Use& before, const Use& after) {
+  Duration longest{};
+  for (const auto& [thread, waited] : after.waits) {
+    const auto found = before.waits.find(thread);
+    longest = std::max(longest, waited - (found != before.waits.end() ? found->second : Duration{}));
+  }
+  return longest;
+}
+
+Measurement Summarize(const LoadResult& load, const Use& before, const Use& after, bool is_pinned) {
   const double messages = static_cast<double>(load.messages);
   const double elapsed_ns = static_cast<double>(load.elapsed.count());
-  const double server_cpu_ns = static_cast<double>((after.cpu - before.cpu).count());
+  const double server_cpu_ns = static_cast<double>((after.server_cpu - before.server_cpu).count());
   Measurement result;
   result.messages = messages;
   result.seconds = elapsed_ns / 1e9;
@@ -121,8 +130,7 @@ Measurement Summarize(const LoadResult& load, const Use& before, const Use& afte
   result.p999_us = load.latency.Percentile(99.9) / 1e3;
   result.server_cpu_ns = server_cpu_ns / messages;
   result.server_busy = server_cpu_ns / elapsed_ns;
-  const Duration waited = std::max(after.server_waited - before.server_waited, after.load_waited - before.load_waited);
-  result.disturbed = static_cast<double>(waited.count()) / elapsed_ns;
+  if (is_pinned) result.disturbed = static_cast<double>(LongestWait(before, after).count()) / elapsed_ns;
   result.load_busy = static_cast<double>(load.cpu.count()) / elapsed_ns;
   if (after.syscalls) {
     result.syscalls_per_message = static_cast<double>(*after.syscalls - *before.syscalls) / messages;
@@ -132,27 +140,10 @@ Measurement Summarize(const LoadResult& load, const Use& before, const Use& afte
 
 }  // namespace
 
-std::string PrepareMachine() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  int load_cpu = -1;
-  if (sched_getaffinity(0, sizeof(allowed), &allowed) == 0) {
-    for (int cpu = 0; cpu < CPU_SETSIZE && load_cpu < 0; ++cpu) {
-      if (CPU_ISSET(cpu, &allowed)) (server_cpu < 0 ? server_cpu : load_cpu) = cpu;
-    }
-  }
-  if (load_cpu < 0) {
-    server_cpu = -1;
-    return "one CPU: nothing is pinned, and server and load generator share it";
-  }
-  PinTo(load_cpu);
-  return absl::StrCat("server on CPU ", server_cpu, ", load generator on CPU ", load_cpu);
-}
-
 absl::Status RaiseDescriptorLimit(int connections_max) {
   rlimit limit{};
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return absl::ErrnoToStatus(errno, "getrlimit(RLIMIT_NOFILE)");
-  const rlim_t needed = 2 * static_cast<rlim_t>(connections_max) + 64;
+  const rlim_t needed = 2 * static_cast<rlim_t>(connections_max) + 640;  // the rest for the loops
   if (limit.rlim_cur >= needed) return absl::OkStatus();
   if (limit.rlim_max < needed) {
     return absl::ResourceExhaustedError(absl::StrCat(connections_max, " connections need ", needed,
@@ -162,6 +153,20 @@ absl::Status RaiseDescriptorLimit(int connections_max) {
   limit.rlim_cur = needed;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0) return absl::ErrnoToStatus(errno, "setrlimit(RLIMIT_NOFILE)");
   return absl::OkStatus();
+}
+
+double MedianOf(const std::vector<Measurement>& all, double Measurement::*column) {
+  std::vector<double> samples;
+  for (const Measurement& one : all) samples.push_back(one.*column);
+  return QuartilesOf(samples).median;
+}
+
+std::optional<double> MedianOf(const std::vector<Measurement>& all, std::optional<double> Measurement::*column) {
+  std::vector<double> samples;
+  for (const Measurement& one : all) {
+    if (one.*column) samples.push_back(*(one.*column));
+  }
+  return samples.empty() ? std::nullopt : std::optional(QuartilesOf(samples).median);
 }
 
 absl::StatusOr<Measurement> Measure(const EchoServer& server, const Cell& cell, const MeasureOptions& options) {
@@ -174,13 +179,16 @@ absl::StatusOr<Measurement> Measure(const EchoServer& server, const Cell& cell, 
   load.verify_contents = options.verify_contents;
   load.io = options.load_io;
 
-  RunningServer running(server);
+  const Placement placement = PlaceFor(cell.loops);
+  RunningServer running(server, cell.loops);
+  RunOnlyOn(placement.load);
+  const absl::Cleanup run_anywhere = [] { RunOnlyOn({}); };
   std::optional<Use> before;
   std::optional<Use> after;
   const WindowHooks hooks{[&] { before.emplace(running); }, [&] { after.emplace(running); }};
   absl::StatusOr<LoadResult> result = GenerateLoad(running.port(), load, hooks);
   if (!result.ok()) return result.status();
-  return Summarize(*result, *before, *after);
+  return Summarize(*result, *before, *after, placement.is_pinned());
 }
 
 }  // namespace gyre::bench

@@ -18,32 +18,23 @@ struct Series {
   std::vector<Measurement> rounds;
 };
 
-Quartiles Of(const Series& series, double Measurement::*column) {
-  std::vector<double> samples;
-  for (const Measurement& round : series.rounds) samples.push_back(round.*column);
-  return QuartilesOf(samples);
-}
-
 Quartiles RatioOf(const Series& series, const Series& base, double Measurement::*column) {
-  std::vector<double> ratios;
-  for (std::size_t round = 0; round < series.rounds.size(); ++round) {
-    ratios.push_back(series.rounds[round].*column / base.rounds[round].*column);
-  }
-  return QuartilesOf(ratios);
-}
-
-std::string Format(const Quartiles& ratio) {
-  return absl::StrFormat("%7.3f [%.3f, %.3f]", ratio.median, ratio.lower, ratio.upper);
+  std::vector<double> samples;
+  std::vector<double> base_samples;
+  for (const Measurement& round : series.rounds) samples.push_back(round.*column);
+  for (const Measurement& round : base.rounds) base_samples.push_back(round.*column);
+  return RatioQuartiles(samples, base_samples);
 }
 
 absl::StatusOr<std::vector<Series>> MeasureRounds(const Flags& flags, const Cell& cell, Progress& progress) {
+  const std::vector<EchoServer> servers = ServersOf(flags, cell);
   std::vector<Series> all;
-  for (const EchoServer& server : flags.servers) all.push_back({std::string(server.name), {}});
+  for (const EchoServer& server : servers) all.push_back({std::string(server.name), {}});
   for (int round = 0; round < flags.pairs; ++round) {
     for (std::size_t turn = 0; turn < all.size(); ++turn) {
-      const std::size_t place = round % 2 == 0 ? turn : all.size() - 1 - turn;
+      const int place = PlaceInRound(round, static_cast<int>(turn), static_cast<int>(all.size()));
       progress.Step(absl::StrCat(cell.Name(), " pair ", round + 1, " ", all[place].server));
-      absl::StatusOr<Measurement> measurement = Measure(flags.servers[place], cell, flags.measure);
+      absl::StatusOr<Measurement> measurement = Measure(servers[place], cell, flags.measure);
       if (!measurement.ok()) {
         return absl::Status(measurement.status().code(),
                             absl::StrCat(cell.Name(), " ", all[place].server, ": ", measurement.status().message()));
@@ -63,13 +54,13 @@ void PrintAgainstYardstick(const std::vector<Series>& all, std::ostream& out) {
   out << absl::StrFormat("%-16s %11s %11s %9s %5s %9s   %-23s %s\n", "server", "messages/s", "CPU ns/msg", "p99 us",
                          "load", "disturbed", "messages/s : raw_epoll", "CPU : raw_epoll");
   for (const Series& series : all) {
-    out << absl::StrFormat("%-16s %11.0f %11.0f %9.1f %4.0f%% %8.0f%%   %s %s\n", series.server,
-                           Of(series, &Measurement::messages_per_s).median,
-                           Of(series, &Measurement::server_cpu_ns).median, Of(series, &Measurement::p99_us).median,
-                           100 * Of(series, &Measurement::load_busy).median,
-                           100 * Of(series, &Measurement::disturbed).median,
-                           Format(RatioOf(series, *yardstick, &Measurement::messages_per_s)),
-                           Format(RatioOf(series, *yardstick, &Measurement::server_cpu_ns)));
+    out << absl::StrFormat(
+        "%-16s %11.0f %11.0f %9.1f %4.0f%% %9s   %s %s\n", series.server,
+        MedianOf(series.rounds, &Measurement::messages_per_s), MedianOf(series.rounds, &Measurement::server_cpu_ns),
+        MedianOf(series.rounds, &Measurement::p99_us), 100 * MedianOf(series.rounds, &Measurement::load_busy),
+        PercentOrDash(MedianOf(series.rounds, &Measurement::disturbed)),
+        FormatRatio(RatioOf(series, *yardstick, &Measurement::messages_per_s)),
+        FormatRatio(RatioOf(series, *yardstick, &Measurement::server_cpu_ns)));
   }
 }
 
@@ -79,7 +70,7 @@ void PrintAgainstPeers(const std::vector<Series>& all, std::ostream& out) {
     for (const Series& peer : all) {
       if (peer.server.starts_with("gyre")) continue;
       out << absl::StrFormat("%-32s %s\n", absl::StrCat(ours.server, " : ", peer.server),
-                             Format(RatioOf(ours, peer, &Measurement::messages_per_s)));
+                             FormatRatio(RatioOf(ours, peer, &Measurement::messages_per_s)));
     }
   }
 }
@@ -87,8 +78,7 @@ void PrintAgainstPeers(const std::vector<Series>& all, std::ostream& out) {
 }  // namespace
 
 absl::Status RunPairs(const Flags& flags, std::ostream& out) {
-  const std::size_t steps = flags.cells.size() * flags.servers.size() * flags.pairs;
-  Progress progress(static_cast<int>(steps));
+  Progress progress(MeasurementCount(flags) * flags.pairs);
   for (const Cell& cell : flags.cells) {
     absl::StatusOr<std::vector<Series>> all = MeasureRounds(flags, cell, progress);
     if (!all.ok()) return all.status();

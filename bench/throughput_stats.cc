@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include "absl/strings/str_format.h"
 #include "gyre/runtime/check.h"
 
 namespace gyre::bench {
@@ -23,6 +24,25 @@ Quartiles QuartilesOf(std::vector<double> samples) {
   std::sort(samples.begin(), samples.end());
   return {At(samples, 0.25), At(samples, 0.5), At(samples, 0.75)};
 }
+
+Quartiles RatioQuartiles(const std::vector<double>& samples, const std::vector<double>& base) {
+  GYRE_CHECK(samples.size() == base.size(), "a ratio is within a round: both were measured in each");
+  std::vector<double> ratios;
+  for (std::size_t round = 0; round < samples.size(); ++round) ratios.push_back(samples[round] / base[round]);
+  return QuartilesOf(ratios);
+}
+
+int PlaceInRound(int round, int turn, int count) { return round % 2 == 0 ? turn : count - 1 - turn; }
+
+std::string FormatRatio(const Quartiles& ratio) {
+  return absl::StrFormat("%7.3f [%.3f, %.3f]", ratio.median, ratio.lower, ratio.upper);
+}
+
+std::string OrDash(std::optional<double> value, int digits) {
+  return value ? absl::StrFormat("%.*f", digits, *value) : "-";
+}
+
+std::string PercentOrDash(std::optional<double> share) { return share ? absl::StrFormat("%.0f%%", 100 * *share) : "-"; }
 
 double GeometricMean(const std::vector<double>& samples) {
   GYRE_CHECK(!samples.empty(), "a mean is of at least one sample");

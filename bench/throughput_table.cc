@@ -12,32 +12,26 @@ namespace {
 
 // The median of each column.
 Measurement Typical(const std::vector<Measurement>& all) {
-  const auto median = [&](double Measurement::*column) {
-    std::vector<double> samples;
-    for (const Measurement& one : all) samples.push_back(one.*column);
-    return QuartilesOf(samples).median;
-  };
   Measurement typical = all.front();
   for (double Measurement::*column :
        {&Measurement::messages_per_s, &Measurement::p50_us, &Measurement::p99_us, &Measurement::p999_us,
-        &Measurement::server_cpu_ns, &Measurement::server_busy, &Measurement::load_busy, &Measurement::disturbed}) {
-    typical.*column = median(column);
+        &Measurement::server_cpu_ns, &Measurement::server_busy, &Measurement::load_busy}) {
+    typical.*column = MedianOf(all, column);
+  }
+  for (std::optional<double> Measurement::*column : {&Measurement::disturbed, &Measurement::syscalls_per_message}) {
+    typical.*column = MedianOf(all, column);
   }
   return typical;
-}
-
-std::string OrDash(std::optional<double> value, int digits) {
-  return value ? absl::StrFormat("%.*f", digits, *value) : "-";
 }
 
 constexpr absl::string_view kColumns =
     "messages/s    ratio    p50 us    p99 us  p99.9 us  CPU ns/msg  syscalls/msg  busy: server  load  disturbed";
 
 std::string FormatRow(const Measurement& row, std::optional<double> ratio) {
-  return absl::StrFormat("%10.0f %8s %9.1f %9.1f %9.1f %11.0f %13s %12.0f%% %4.0f%% %9.0f%%", row.messages_per_s,
+  return absl::StrFormat("%10.0f %8s %9.1f %9.1f %9.1f %11.0f %13s %12.0f%% %4.0f%% %10s", row.messages_per_s,
                          OrDash(ratio, 3), row.p50_us, row.p99_us, row.p999_us, row.server_cpu_ns,
                          OrDash(row.syscalls_per_message, 3), 100 * row.server_busy, 100 * row.load_busy,
-                         100 * row.disturbed);
+                         PercentOrDash(row.disturbed));
 }
 
 template <class T>

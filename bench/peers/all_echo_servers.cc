@@ -9,6 +9,7 @@ constexpr EchoServer kServers[] = {
     {kYardstick, &RunRawEpollEcho},
     {"asio_coroutine", &RunAsioCoroutineEcho},
     {"asio_callback", &RunAsioCallbackEcho},
+    {"asio_pool", &RunAsioPoolEcho, /*loops_min=*/2},
     {"libuv", &RunLibuvEcho},
 };
 

@@ -1,10 +1,12 @@
 // The echo server as Asio's own examples write it with callbacks: a session object that keeps itself alive.
 //
-// One thread, so no locks (ASIO_CONCURRENCY_HINT_UNSAFE); the executor's own type rather than any_io_executor.
+// One thread for each io_context, so no locks (ASIO_CONCURRENCY_HINT_UNSAFE); the executor's own type rather than
+// any_io_executor.
 #include <asio.hpp>
 #include <memory>
 #include <utility>
 
+#include "gyre/bench/peers/loop_per_thread.h"
 #include "gyre/bench/peers/peers.h"
 
 namespace gyre::bench {
@@ -50,22 +52,25 @@ void AcceptNext(Acceptor& acceptor) {
   });
 }
 
-}  // namespace
-
-void RunAsioCallbackEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters*) try {
+void ServeOneLoop(const LoopPlace& place) try {
   asio::io_context context(ASIO_CONCURRENCY_HINT_UNSAFE);
   Acceptor acceptor(context.get_executor());
   acceptor.open(asio::ip::tcp::v4());
-  acceptor.bind({asio::ip::address_v4::loopback(), 0});
+  if (place.is_shared) ShareAddress(kName, acceptor.native_handle());
+  acceptor.bind({asio::ip::address_v4::loopback(), place.port});
   acceptor.listen(kListenBacklog);
-  StopWatch stop(context.get_executor(), stop_fd);
+  StopWatch stop(context.get_executor(), place.stop_fd);
   stop.async_wait(StopWatch::wait_read, [&context](std::error_code) { context.stop(); });
   AcceptNext(acceptor);
-  on_listening(acceptor.local_endpoint().port());
+  place.on_listening(acceptor.local_endpoint().port());
   context.run();
   stop.release();
 } catch (const std::exception& failure) {
   ServerFailed(kName, "asio", failure.what());
 }
+
+}  // namespace
+
+void RunAsioCallbackEcho(const ServeRequest& request) { ServeOnEachLoop(request, &ServeOneLoop); }
 
 }  // namespace gyre::bench

@@ -1,13 +1,13 @@
 // EchoServer: one way to write a TCP echo server, as bench/throughput runs it beside the others.
 //
 // Every server here listens on a port of its own on 127.0.0.1, sends back whatever each connection sends, sets
-// TCP_NODELAY on what it accepts, listens with kListenBacklog, reads at most kReadBytes at a time, and uses one thread:
-// the caller's.
+// TCP_NODELAY on what it accepts, listens with kListenBacklog, reads at most kReadBytes at a time, and has as many
+// loops as it is asked for, each on a thread: the caller's, and others of its own.
 //
-// Thread-safety: `run` is called on a fresh thread that the caller has already pinned, and uses that thread alone.
-//                Several may run at once, each on its own thread.
-// Lifetime:      `run` returns soon after `stop_fd` (an eventfd that the caller owns) becomes readable, with every
-//                descriptor it opened closed. The server must not close or drain `stop_fd`.
+// Thread-safety: `run` is called on a fresh thread, which becomes the first loop's. Several may run at once.
+// Lifetime:      `run` returns soon after the request's `stop_fd` (an eventfd that the caller owns) becomes readable,
+//                with every descriptor it opened closed and every thread it started ended. A server must not close
+//                `stop_fd`.
 // Errors:        what the world does to a server (out of descriptors, no port) ends the process through ServerFailed,
 //                so that a benchmark never shows a row that was not measured. A connection that breaks is only closed.
 #ifndef GYRE_BENCH_PEERS_ECHO_SERVER_H_
@@ -30,13 +30,26 @@ struct ServerCounters {
   std::function<std::uint64_t()> syscalls;
 };
 
+// What a server is asked to do. Outlives the call.
+struct ServeRequest {
+  int stop_fd = -1;
+  int loops = 1;
+  // Loop i's thread runs on cpus[i] alone; the calling thread may use them all. Empty: nothing is pinned.
+  std::span<const int> cpus;
+  // Called once, by one of the server's threads, as soon as each loop would accept a connection to `port`.
+  std::function<void(std::uint16_t port)> on_listening;
+  ServerCounters* counters = nullptr;
+};
+
 struct EchoServer {
   // As tables and --servers=... show it. Names that begin with "gyre" are compared with each of the others.
   std::string_view name;
 
-  // Serves on the calling thread until `stop_fd` is readable. Calls `on_listening` once, with the port, as soon as a
-  // connection to it would be accepted.
-  void (*run)(int stop_fd, std::function<void(std::uint16_t port)> on_listening, ServerCounters* counters);
+  // Serves on the calling thread, and on more for further loops, until `stop_fd` is readable.
+  void (*run)(const ServeRequest& request);
+
+  // Fewer loops make no sense for it.
+  int loops_min = 1;
 };
 
 // The yardstick that all ratios refer to; AllEchoServers() always has it.

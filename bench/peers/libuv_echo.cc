@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "gyre/bench/peers/loop_per_thread.h"
 #include "gyre/bench/peers/peers.h"
 
 namespace gyre::bench {
@@ -30,14 +31,15 @@ struct QueuedWrite {
 
 class LibuvEcho {
  public:
-  explicit LibuvEcho(int stop_fd) {
+  explicit LibuvEcho(const LoopPlace& place) {
     Check(uv_loop_init(&loop_), "uv_loop_init");
     loop_.data = this;
-    Check(uv_poll_init(&loop_, &stop_, stop_fd), "uv_poll_init");
+    Check(uv_poll_init(&loop_, &stop_, place.stop_fd), "uv_poll_init");
     Check(uv_poll_start(&stop_, UV_READABLE, &OnStop), "uv_poll_start");
-    Check(uv_tcp_init(&loop_, &listener_), "uv_tcp_init");
+    Check(uv_tcp_init_ex(&loop_, &listener_, AF_INET), "uv_tcp_init_ex");
+    if (place.is_shared) ShareAddress(kName, Socket());
     sockaddr_in address{};
-    Check(uv_ip4_addr("127.0.0.1", 0, &address), "uv_ip4_addr");
+    Check(uv_ip4_addr("127.0.0.1", place.port, &address), "uv_ip4_addr");
     Check(uv_tcp_bind(&listener_, reinterpret_cast<const sockaddr*>(&address), 0), "uv_tcp_bind");
     Check(uv_listen(AsStream(&listener_), kListenBacklog, &OnConnection), "uv_listen");
   }
@@ -55,6 +57,13 @@ class LibuvEcho {
   void Serve() { uv_run(&loop_, UV_RUN_DEFAULT); }
 
  private:
+  // The listener's, which uv_tcp_init_ex has made.
+  int Socket() const {
+    uv_os_fd_t fd = -1;
+    Check(uv_fileno(reinterpret_cast<const uv_handle_t*>(&listener_), &fd), "uv_fileno");
+    return fd;
+  }
+
   static uv_stream_t* AsStream(uv_tcp_t* tcp) { return reinterpret_cast<uv_stream_t*>(tcp); }
 
   static LibuvEcho* Of(const uv_handle_t* handle) { return static_cast<LibuvEcho*>(handle->loop->data); }
@@ -116,12 +125,14 @@ class LibuvEcho {
   const std::unique_ptr<char[]> buffer_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
 };
 
-}  // namespace
-
-void RunLibuvEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters*) {
-  LibuvEcho server(stop_fd);
-  on_listening(server.Port());
+void ServeOneLoop(const LoopPlace& place) {
+  LibuvEcho server(place);
+  place.on_listening(server.Port());
   server.Serve();
 }
+
+}  // namespace
+
+void RunLibuvEcho(const ServeRequest& request) { ServeOnEachLoop(request, &ServeOneLoop); }
 
 }  // namespace gyre::bench

@@ -2,18 +2,16 @@
 #ifndef GYRE_BENCH_PEERS_PEERS_H_
 #define GYRE_BENCH_PEERS_PEERS_H_
 
-#include <cstdint>
-#include <functional>
-
 #include "gyre/bench/peers/echo_server.h"
 
 namespace gyre::bench {
 
-void RunGyreEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters);
-void RunRawEpollEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters);
-void RunAsioCoroutineEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters);
-void RunAsioCallbackEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters);
-void RunLibuvEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters* counters);
+void RunGyreEcho(const ServeRequest& request);
+void RunRawEpollEcho(const ServeRequest& request);
+void RunAsioCoroutineEcho(const ServeRequest& request);
+void RunAsioCallbackEcho(const ServeRequest& request);
+void RunAsioPoolEcho(const ServeRequest& request);
+void RunLibuvEcho(const ServeRequest& request);
 
 }  // namespace gyre::bench
 

@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "gyre/bench/peers/loop_per_thread.h"
 #include "gyre/bench/peers/peers.h"
 
 namespace gyre::bench {
@@ -24,9 +25,9 @@ namespace {
 
 class RawEpollEcho {
  public:
-  explicit RawEpollEcho(int stop_fd) : stop_fd_(stop_fd) {
+  explicit RawEpollEcho(const LoopPlace& place) : stop_fd_(place.stop_fd) {
     if (epoll_ < 0) Failed("epoll_create1");
-    Listen();
+    Listen(place);
     Watch(listener_, EPOLLIN | EPOLLET);
     Watch(stop_fd_, EPOLLIN);
   }
@@ -71,12 +72,14 @@ class RawEpollEcho {
     std::string unsent;  // empty almost always
   };
 
-  void Listen() {
+  void Listen(const LoopPlace& place) {
     listener_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (listener_ < 0) Failed("socket");
+    if (place.is_shared) ShareAddress(kYardstick, listener_);
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    address.sin_port = htons(place.port);
     if (bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) != 0) Failed("bind");
     if (listen(listener_, kListenBacklog) != 0) Failed("listen");
   }
@@ -160,12 +163,14 @@ class RawEpollEcho {
   const std::unique_ptr<char[]> buffer_ = std::make_unique<char[]>(kReadBytes);
 };
 
-}  // namespace
-
-void RunRawEpollEcho(int stop_fd, std::function<void(std::uint16_t)> on_listening, ServerCounters*) {
-  RawEpollEcho server(stop_fd);
-  on_listening(server.Port());
+void ServeOneLoop(const LoopPlace& place) {
+  RawEpollEcho server(place);
+  place.on_listening(server.Port());
   server.Serve();
 }
+
+}  // namespace
+
+void RunRawEpollEcho(const ServeRequest& request) { ServeOnEachLoop(request, &ServeOneLoop); }
 
 }  // namespace gyre::bench
