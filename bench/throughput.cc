@@ -1,5 +1,6 @@
 // How many messages a second does a gyre echo server serve on one loop and on two, next to the same server on raw
-// epoll, Asio and libuv, and what does a message cost?
+// epoll, Asio and libuv, and what does a message cost? How often a second does a loop hand something to another loop,
+// or to a pool, and have it back, next to Asio and to the least that this takes?
 //
 // Real TCP over loopback; each loop and the load generator are threads pinned to a core each, where there are enough.
 // Figures hold within a run only: compare ratios, and only those of rows that nothing disturbed. The table shows; what
@@ -11,12 +12,15 @@
 #include <iostream>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "gyre/bench/cpus.h"
 #include "gyre/bench/throughput_flags.h"
+#include "gyre/bench/throughput_handover.h"
 #include "gyre/bench/throughput_measure.h"
 #include "gyre/bench/throughput_pairs.h"
 #include "gyre/bench/throughput_placement.h"
@@ -175,7 +179,30 @@ void DescribeMachine(const Flags& flags, std::ostream& out) {
       << "; cells are connections x bytes x depth (@ loops); ratios are to " << kYardstick << std::endl;
 }
 
+int RunHandovers(const Flags& flags) {
+  if (flags.handovers.empty()) return 0;
+  std::cout << "\n" << DescribeHandoverPlacement() << "\n";
+  Progress progress(static_cast<int>(flags.handovers.size()));
+  for (const Handover& handover : flags.handovers) {
+    progress.Step(std::string(handover.name));
+    std::ostringstream table;
+    const absl::Status status = CompareHandover(handover, flags.handover, table);
+    progress.Clear();
+    std::cout << table.str() << std::flush;
+    if (!status.ok()) std::cerr << "throughput: " << status.message() << "\n";
+    if (!status.ok()) return 1;
+  }
+  return 0;
+}
+
+int RunEcho(Flags& flags) {
+  if (flags.cells.empty()) return 0;
+  DescribeMachine(flags, std::cout);
+  return flags.pairs > 0 ? RunPairsMode(flags) : RunTable(flags);
+}
+
 int Main(int argc, char** argv) {
+  UsableCpus();  // while nothing is pinned yet
   absl::StatusOr<Flags> flags = ParseFlags(argc, argv);
   if (!flags.ok()) {
     std::cerr << "throughput: " << flags.status().message() << "\n";
@@ -191,8 +218,9 @@ int Main(int argc, char** argv) {
     std::cerr << "throughput: " << status.message() << "\n";
     return 1;
   }
-  DescribeMachine(*flags, std::cout);
-  return flags->pairs > 0 ? RunPairsMode(*flags) : RunTable(*flags);
+  const int echo = RunEcho(*flags);
+  const int handovers = echo == 2 ? 0 : RunHandovers(*flags);
+  return std::max(echo, handovers);
 }
 
 }  // namespace

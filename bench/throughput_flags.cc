@@ -10,20 +10,26 @@
 namespace gyre::bench {
 
 const std::string_view kUsage =
-    R"(throughput: TCP echo over loopback, gyre beside its peers under the same load in the same run.
+    R"(throughput: gyre beside its peers in the same run. TCP echo over loopback, on one loop and on two, under the same
+load; then handovers: what a loop hands to another loop, or to a pool.
 
-  throughput                               the table: every cell, every server, about 80 seconds
+  throughput                               the tables: every cell, every server, every handover, about 90 seconds
   throughput --cell=64x64x1 --pairs=15     checks a claim: alternating pairs, median ratios and quartiles
+  throughput --handover=call --pairs=15    the same of a handover
 
   --cell=CxBxD[,...]   connections x bytes x depth (messages outstanding on each connection); CxBxD@N on N loops
-  --servers=a,b        only these, and raw_epoll, which all ratios refer to
-  --pairs=N            N rounds in alternating order on each cell, instead of the table
+  --servers=a,b        only these, and raw_epoll, which all ratios refer to; of the echo only
+  --handover=a,b       call, call_x100 (calls to another loop and their answers, one or 100 at once), message (one way),
+                       offload, offload_x1000 (jobs on a pool and back, one or 1000 at once). What names cells, servers
+                       or handovers leaves the others out
+  --pairs=N            N rounds in alternating order on each cell, instead of the table (of a handover: instead of 5)
   --self_check         also measures raw_epoll as if it were another server: its ratio is the noise
   --load=epoll         how the load generator works; io_uring, which costs it less, is taken where it can be had
   --verify             compares every byte that comes back
-  --window_ms=N        length of one measurement (default 800; with --pairs 500)
+  --window_ms=N        length of one measurement (default 800; with --pairs 500; of a handover 100)
   --warmup_ms=N        time before it that does not count (default 100)
-  --short              a few small cells for 50 ms each, bytes compared: a test, not a measurement
+  --short              a few small cells for 50 ms each, bytes compared, and a round of each handover: a test, not a
+                       measurement
   --benchmark_...      Google Benchmark's own, for the table (--benchmark_filter=REGEX, --benchmark_out=FILE)
 )";
 
@@ -40,6 +46,7 @@ struct Said {
   std::optional<int> warmup_ms;
   std::optional<LoadIo> load_io;
   std::string_view servers;
+  std::string_view handovers;
 };
 
 std::string_view TakeUpTo(std::string_view& text, char separator) {
@@ -123,6 +130,22 @@ absl::Status ChooseServers(std::string_view names, std::vector<EchoServer>* serv
   return absl::OkStatus();
 }
 
+// The named handovers in the order of AllHandovers().
+absl::Status ChooseHandovers(std::string_view names, std::vector<Handover>* handovers) {
+  const auto all = AllHandovers();
+  std::vector<std::string_view> chosen;
+  while (!names.empty()) chosen.push_back(TakeUpTo(names, ','));
+  for (const std::string_view name : chosen) {
+    if (std::any_of(all.begin(), all.end(), [&](const Handover& one) { return one.name == name; })) continue;
+    return absl::InvalidArgumentError(
+        absl::StrCat("--handover: there is no handover \"", ForAbsl(name), "\"; see --help"));
+  }
+  for (const Handover& one : all) {
+    if (std::find(chosen.begin(), chosen.end(), one.name) != chosen.end()) handovers->push_back(one);
+  }
+  return absl::OkStatus();
+}
+
 absl::Status ParseFlag(std::string_view flag, std::string_view value, bool has_value, Flags* flags, Said* said) {
   if (flag == "--cell" && has_value) return ParseCells(value, &flags->cells);
   if (flag == "--pairs" && has_value) return ParseNumber(flag, value, 10'000, &flags->pairs);
@@ -131,6 +154,8 @@ absl::Status ParseFlag(std::string_view flag, std::string_view value, bool has_v
   if (flag == "--load" && has_value) return ParseLoadIo(value, &said->load_io);
   if (flag == "--servers" && has_value && !value.empty()) {
     said->servers = value;
+  } else if (flag == "--handover" && has_value && !value.empty()) {
+    said->handovers = value;
   } else if (flag == "--short" && !has_value) {
     said->is_short = true;
   } else if (flag == "--self_check" && !has_value) {
@@ -145,8 +170,30 @@ absl::Status ParseFlag(std::string_view flag, std::string_view value, bool has_v
   return absl::OkStatus();
 }
 
+// What was named; everything if nothing was.
+absl::Status ChooseParts(const Said& said, Flags* flags) {
+  const bool is_echo_named = !flags->cells.empty() || !said.servers.empty() || flags->benchmark_args.size() > 1;
+  const bool is_echo_wanted = is_echo_named || said.handovers.empty();
+  if (flags->cells.empty() && is_echo_wanted) flags->cells = said.is_short ? ShortCells() : DefaultCells();
+  if (!said.handovers.empty()) return ChooseHandovers(said.handovers, &flags->handovers);
+  if (!is_echo_named) flags->handovers.assign(AllHandovers().begin(), AllHandovers().end());
+  return absl::OkStatus();
+}
+
+void CompleteHandover(const Said& said, Flags* flags) {
+  HandoverOptions& options = flags->handover;
+  if (said.is_short) {
+    options.rounds = 1;
+    options.window = std::chrono::milliseconds(5);
+  }
+  if (flags->pairs > 0) options.rounds = flags->pairs;
+  if (said.window_ms) options.window = std::chrono::milliseconds(*said.window_ms);
+  options.is_self_check = said.is_self_check;
+}
+
 absl::Status Complete(const Said& said, Flags* flags) {
-  if (flags->cells.empty()) flags->cells = said.is_short ? ShortCells() : DefaultCells();
+  if (absl::Status status = ChooseParts(said, flags); !status.ok()) return status;
+  CompleteHandover(said, flags);
   if (absl::Status status = ChooseServers(said.servers, &flags->servers); !status.ok()) return status;
   if (said.is_self_check) flags->servers.push_back({kSelfCheckName, FindServer(kYardstick)->run});
   const int window_ms = said.is_short ? 50 : flags->pairs > 0 ? 500 : 800;

@@ -9,17 +9,21 @@
 
 #include "absl/status/statusor.h"
 #include "gyre/bench/peers/echo_server.h"
+#include "gyre/bench/peers/handover.h"
 #include "gyre/bench/throughput_cell.h"
+#include "gyre/bench/throughput_handover.h"
 #include "gyre/bench/throughput_measure.h"
 
 namespace gyre::bench {
 
 struct Flags {
   bool is_help = false;
-  int pairs = 0;  // 0: the table; else the comparison in alternating pairs
-  std::vector<Cell> cells;
+  int pairs = 0;                    // 0: the table; else the comparison in alternating pairs
+  std::vector<Cell> cells;          // none: no echo
   std::vector<EchoServer> servers;  // with the yardstick among them; not all fit each cell: see ServersOf
   MeasureOptions measure;
+  std::vector<Handover> handovers;
+  HandoverOptions handover;
   std::vector<char*> benchmark_args;  // argv[0] and what is Google Benchmark's
 };
 
