@@ -7,6 +7,7 @@
 #include <coroutine>
 
 #include "gyre/io/internal/socket_address.h"
+#include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/op.h"
@@ -55,6 +56,14 @@ absl::StatusOr<TcpStream> TcpStream::Adopt(int fd) {
   return TcpStream(DescriptorHandle(descriptor));
 }
 
+absl::StatusOr<TcpStream> TcpStream::Adopt(BareDescriptor&& released) {
+  GYRE_CHECK(released, "TcpStream::Adopt was given a BareDescriptor that holds nothing");
+  Descriptor* descriptor = nullptr;
+  const int result = Loop::Current().backend().AdoptBare(released, &descriptor);
+  if (result < 0) return internal::StatusFromErrno(-result, "adopt a connection");
+  return TcpStream(DescriptorHandle(descriptor));
+}
+
 absl::Status TcpStream::ShutdownSend() {
   Descriptor& descriptor = internal::OpenDescriptor(handle_);
   return ToStatus(descriptor.backend()->Shutdown(descriptor, SHUT_WR), "shutdown");
@@ -78,11 +87,13 @@ absl::StatusOr<Endpoint> TcpStream::peer_endpoint() const {
   return internal::PeerEndpoint(internal::OpenDescriptor(handle_));
 }
 
-int TcpStream::Release() {
+absl::StatusOr<BareDescriptor> TcpStream::Release(std::span<const std::byte> unread) {
   Descriptor& descriptor = internal::OpenDescriptor(handle_);
-  Backend* backend = descriptor.backend();
+  BareDescriptor released;
+  const int result = descriptor.backend()->ReleaseBare(descriptor, unread, &released);
+  if (result < 0) return internal::StatusFromErrno(-result, "release a connection");
   handle_.Take();
-  return backend->Release(descriptor);
+  return released;
 }
 
 }  // namespace gyre

@@ -5,7 +5,8 @@
 //   gyre::Buffer answer = co_await gyre::Try(co_await peer.Receive());  // empty: the peer hung up
 //
 // Thread-safety: its home loop only, where it was accepted, connected or adopted; anything else is a check failure. To
-//                move a connection to another loop, Release it here and Adopt it there.
+//                move a connection to another loop, Release it here and Adopt it there: between two messages, while no
+//                operation waits.
 // Lifetime:      destroying it closes it. The stream and the bytes given to an operation stay where they are until that
 //                operation has ended. One Receive and one Send may wait at the same time; a second of the same kind is
 //                a check failure.
@@ -36,6 +37,7 @@
 #include "gyre/io/internal/stream_op.h"
 #include "gyre/io/tcp_options.h"
 #include "gyre/runtime/backend.h"
+#include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/task.h"
 
 namespace gyre {
@@ -50,6 +52,9 @@ class [[nodiscard]] TcpStream {
   // Takes over a connected stream socket that somebody else made, and makes it non-blocking. On an error it stays
   // theirs.
   static absl::StatusOr<TcpStream> Adopt(int fd);
+
+  // Takes over what Release gave, on this or another loop of the same world. On an error `released` keeps it.
+  static absl::StatusOr<TcpStream> Adopt(BareDescriptor&& released);
 
   // Waits for bytes and gives them in a leased buffer: StatusOr<Buffer>, empty at the end of the stream.
   internal::ReceiveBufferOperation Receive() GYRE_INTERNAL_LIFETIMEBOUND {
@@ -100,8 +105,11 @@ class [[nodiscard]] TcpStream {
   absl::StatusOr<Endpoint> local_endpoint() const;
   absl::StatusOr<Endpoint> peer_endpoint() const;
 
-  // Gives up the bare descriptor, which is the caller's then; no operation may be waiting.
-  int Release();
+  // Gives up the connection, to be adopted elsewhere; a check failure while an operation waits. Bytes that gyre has
+  // received and the program has not go along, and so does a broken sending side. `unread`: what the program has
+  // received and not used; the adopter receives it first. kResourceExhausted: no memory for the bytes; then the stream
+  // stays as it is.
+  absl::StatusOr<BareDescriptor> Release(std::span<const std::byte> unread = std::span<const std::byte>());
 
   // For gyre's own parts.
   explicit TcpStream(DescriptorHandle handle) : handle_(std::move(handle)) {}

@@ -5,14 +5,15 @@
 // an operation in the kernel always has something to complete into. Retiring it ends what is in flight, closes the
 // descriptor, and only then frees the block; a loop ends when no block is left.
 //
-// Repeating operations. kAccept and kReceiveBuffer are streams of items: each Submit asks for the next one. A backend may
-// keep one multishot request armed in the kernel and run ahead of the program, keeping items that nobody has asked
+// Repeating operations. kAccept and kReceiveBuffer are streams of items: each Submit asks for the next one. A backend
+// may keep one multishot request armed in the kernel and run ahead of the program, keeping items that nobody has asked
 // for in its state block (io_uring; the simulation does so at random); epoll runs ahead by nothing, the kernel keeps
-// the items. Either way an item that was not handed over stays where it is when an Op is cancelled, and Retire gives back
-// what is left (closes the sockets, frees the buffers).
+// the items. Either way an item that was not handed over stays where it is when an Op is cancelled, and Retire gives
+// back what is left (closes the sockets, frees the buffers).
 //
 // Thread-safety: the loop's thread only, but for Wake.
-// Lifetime:      of an Op and of all it points to: until its completion. The backend outlives its Descriptors' handles or
+// Lifetime:      of an Op and of all it points to: until its completion. The backend outlives its Descriptors' handles
+// or
 //                detaches them.
 // Cancellation:  Cancel(op) asks; the completion still comes, exactly once, and it alone frees the Op: stopped
 //                if nothing was handed over, or the result if the operation won.
@@ -28,9 +29,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/internal/counter.h"
 #include "gyre/runtime/internal/executor_source.h"
 #include "gyre/runtime/internal/intrusive_list.h"
@@ -134,7 +138,7 @@ class Backend {
   // Makes the descriptor readable at `when`, too; the next Turn after that ends it. Takes the place of an earlier alarm.
   virtual void SetAlarm(TimePoint /*when*/) {}
 
-  // --- descriptors; each gives 0 or -errno, but for Release
+  // --- descriptors; each gives 0 or -errno, but for Release and world
   virtual int OpenStream(int family, Descriptor** opened) = 0;
   // Takes over a connected or listening stream socket that somebody else made; on error it stays theirs.
   virtual int Adopt(int fd, Descriptor** adopted) = 0;
@@ -147,8 +151,17 @@ class Backend {
   virtual int Shutdown(Descriptor& descriptor, int how) = 0;
   // Ends waiting ops with -EBADF, closes, frees. `reset`: the peer sees a reset instead of an orderly end.
   virtual void Retire(Descriptor& descriptor, bool reset) = 0;
-  // Gives up the bare descriptor, which is what it returns, without closing it; no op may be waiting. Frees the block.
-  virtual int Release(Descriptor& descriptor) = 0;
+  // Gives up the bare descriptor, which is what it returns, without closing it; no op may be waiting. Bytes that were
+  // received and not asked for go behind `unread`. Frees the block. -ENOMEM: nothing has changed.
+  virtual int Release(Descriptor& descriptor, std::vector<std::byte>& unread) = 0;
+  // For one just adopted: these bytes are received first.
+  virtual int PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) = 0;
+  virtual DescriptorWorld& world() = 0;
+
+  // Release and Adopt with all that belongs to a connection: `unread` (what the program gives back, which comes first),
+  // what the backend had received, and is_send_broken. On an error the descriptor, or `bare`, is as it was.
+  int ReleaseBare(Descriptor& descriptor, std::span<const std::byte> unread, BareDescriptor* released);
+  int AdoptBare(BareDescriptor& bare, Descriptor** adopted);
 
   // Spends the descriptor kept in reserve to take one connection off a full process and reset it. [accept, EMFILE]
   // True if a connection was shed.

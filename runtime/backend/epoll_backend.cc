@@ -38,6 +38,7 @@
 #include <utility>
 
 #include "gyre/runtime/backend/epoll_block.h"
+#include "gyre/runtime/backend/kernel_descriptors.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 
@@ -113,6 +114,7 @@ int EpollBackend::NewBlock(int fd, Block** block) {
 }
 
 void EpollBackend::FreeBlock(Block& block) {
+  if (block.has_unread) [[unlikely]] unread_.erase(block.index);
   block.Close();
   free_.push_back(block.index);
   --live_count_;
@@ -140,14 +142,36 @@ void EpollBackend::Retire(Descriptor& descriptor, bool reset) {
   CloseFd(fd, reset);
 }
 
-int EpollBackend::Release(Descriptor& descriptor) {
+int EpollBackend::Release(Descriptor& descriptor, std::vector<std::byte>& unread) {
   Block& block = static_cast<Block&>(descriptor);
   GYRE_CHECK(block.reader == nullptr && block.writer == nullptr, "Release was called while an operation was waiting");
+  if (block.has_unread) {
+    const Unread& left = unread_[block.index];
+    try {
+      unread.insert(unread.end(), left.bytes.begin() + static_cast<std::ptrdiff_t>(left.taken), left.bytes.end());
+    } catch (const std::bad_alloc&) {
+      return -ENOMEM;
+    }
+  }
   const int fd = block.fd();
   if (block.is_registered) Call(&SysTable::epoll_ctl, epoll_fd_, EPOLL_CTL_DEL, fd, nullptr);
   FreeBlock(block);
   return fd;
 }
+
+int EpollBackend::PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) {
+  Block& block = static_cast<Block&>(descriptor);
+  try {
+    unread_[block.index].bytes.assign(bytes.begin(), bytes.end());
+  } catch (const std::bad_alloc&) {
+    unread_.erase(block.index);
+    return -ENOMEM;
+  }
+  block.has_unread = block.may_read = true;
+  return 0;
+}
+
+DescriptorWorld& EpollBackend::world() { return internal::KernelDescriptors(); }
 
 size_t EpollBackend::DetachAll() {
   const size_t open = live_count_;
@@ -163,6 +187,7 @@ size_t EpollBackend::DetachAll() {
   }
   blocks_.clear();
   free_.clear();
+  unread_.clear();
   live_count_ = 0;
   return open;
 }

@@ -15,7 +15,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "absl/status/statusor.h"
@@ -51,7 +53,9 @@ class EpollBackend final : public Backend {
   int PeerAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) override;
   int Shutdown(Descriptor& descriptor, int how) override;
   void Retire(Descriptor& descriptor, bool reset) override;
-  int Release(Descriptor& descriptor) override;
+  int Release(Descriptor& descriptor, std::vector<std::byte>& unread) override;
+  int PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) override;
+  DescriptorWorld& world() override;
   bool ShedOne(Descriptor& listener) override;
   size_t DetachAll() override;
   size_t live_descriptors() const override { return live_count_; }
@@ -73,6 +77,12 @@ class EpollBackend final : public Backend {
   template <class F, class... Args>
   int CallForResult(F* internal::SysTable::* call, Args... args);
 
+  // What an adopted connection had received before.
+  struct Unread {
+    std::vector<std::byte> bytes;
+    size_t taken = 0;
+  };
+
   // --- state blocks
   int NewBlock(int fd, Block** block);
   void FreeBlock(Block& block);
@@ -87,6 +97,7 @@ class EpollBackend final : public Backend {
   bool TryReceiveBuffer(Op& op, Block& block);
   bool TrySend(Op& op, Block& block);
   int64_t Receive(Block& block, void* into, size_t size);
+  int64_t TakeUnread(Block& block, void* into, size_t size);
   inline ssize_t SendFirst(const Op& op, const Block& block, size_t* asked);
   bool SentSome(Op& op, Block& block, ssize_t result, size_t asked);
   ssize_t SendSeveral(const Op& op, const Block& block, size_t* asked);
@@ -109,6 +120,7 @@ class EpollBackend final : public Backend {
   size_t live_count_ = 0;
   std::vector<Block*> blocks_;  // by index; each keeps its place for good
   std::vector<uint32_t> free_;  // indices of those without a descriptor; has room for all
+  std::unordered_map<uint32_t, Unread> unread_;  // by index of the block, which says so: has_unread
   std::array<epoll_event, kEventsMax> events_;
 };
 

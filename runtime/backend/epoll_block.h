@@ -21,7 +21,7 @@ class alignas(64) EpollBackend::Block final : public Descriptor {
 
   void Open(int fd) {
     fd_ = fd;
-    is_send_broken = is_registered = short_reads_tell_nothing = wants_large = false;
+    is_send_broken = is_registered = short_reads_tell_nothing = wants_large = has_unread = false;
     may_read = may_write = true;
   }
   void Close() {
@@ -36,6 +36,7 @@ class alignas(64) EpollBackend::Block final : public Descriptor {
   bool may_write = true;
   bool short_reads_tell_nothing = false;
   bool wants_large = false;  // the last receive filled a small buffer
+  bool has_unread = false;   // some bytes are in unread_
 };
 
 template <class F, class... Args>

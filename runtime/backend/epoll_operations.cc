@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <new>
 
 #include "gyre/runtime/backend/epoll_backend.h"
@@ -177,6 +178,7 @@ int EpollBackend::Register(Block& block) {
 
 // Bytes, 0 at the end, -errno; -EAGAIN: nothing there.
 int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
+  if (block.has_unread) [[unlikely]] return TakeUnread(block, into, size);
   ssize_t received;
   do {
     received = Call(&SysTable::recv, block.fd(), into, size, 0);
@@ -188,6 +190,18 @@ int64_t EpollBackend::Receive(Block& block, void* into, size_t size) {
   }
   if (received > 0 && static_cast<size_t>(received) < size && !block.short_reads_tell_nothing) block.may_read = false;
   return received;
+}
+
+[[gnu::noinline]] int64_t EpollBackend::TakeUnread(Block& block, void* into, size_t size) {
+  Unread& unread = unread_[block.index];
+  const size_t count = std::min(size, unread.bytes.size() - unread.taken);
+  std::memcpy(into, unread.bytes.data() + unread.taken, count);
+  unread.taken += count;
+  if (unread.taken == unread.bytes.size()) {
+    unread_.erase(block.index);
+    block.has_unread = false;
+  }
+  return static_cast<int64_t>(count);
 }
 
 [[gnu::noinline]] bool EpollBackend::TryReceive(Op& op, Block& block) {

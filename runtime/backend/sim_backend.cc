@@ -345,16 +345,18 @@ void SimBackend::Retire(Descriptor& descriptor, bool reset) {
   delete &block;
 }
 
-int SimBackend::Release(Descriptor& descriptor) {
+int SimBackend::Release(Descriptor& descriptor, std::vector<std::byte>& unread) {
   Block& block = Of(descriptor);
   GYRE_CHECK(block.reader == nullptr && block.writer == nullptr,
              "a socket was released while an operation waited on it");
-  while (!block.ahead_buffers.empty()) {
-    const Block::AheadBuffer last = block.ahead_buffers.back();
-    block.ahead_buffers.pop_back();
-    core_.network.PutBack(*block.socket, std::span(last.buffer->data() + last.begin, last.end - last.begin));
-    BufferPool::Free(last.buffer);
+  try {
+    for (const Block::AheadBuffer& ahead : block.ahead_buffers) {
+      unread.insert(unread.end(), ahead.buffer->data() + ahead.begin, ahead.buffer->data() + ahead.end);
+    }
+  } catch (const std::bad_alloc&) {
+    return -ENOMEM;
   }
+  for (const Block::AheadBuffer& ahead : block.ahead_buffers) BufferPool::Free(ahead.buffer);
   while (!block.ahead_accepts.empty()) {
     Block& last = *block.ahead_accepts.back();
     block.ahead_accepts.pop_back();
@@ -367,6 +369,24 @@ int SimBackend::Release(Descriptor& descriptor) {
   Forget(block);
   delete &block;
   return fd;
+}
+
+int SimBackend::PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) {
+  Block& block = Of(descriptor);
+  try {
+    while (!bytes.empty()) {
+      BufferBlock* const buffer = loop().buffer_pool().Lease(/*is_large=*/bytes.size() > BufferPool::kSmallBytes);
+      const size_t count = std::min(bytes.size(), buffer->capacity);
+      std::memcpy(buffer->data(), bytes.data(), count);
+      block.ahead_buffers.push_back({buffer, 0, count});
+      bytes = bytes.subspan(count);
+    }
+  } catch (const std::bad_alloc&) {
+    for (const Block::AheadBuffer& ahead : block.ahead_buffers) BufferPool::Free(ahead.buffer);
+    block.ahead_buffers.clear();
+    return -ENOMEM;
+  }
+  return 0;
 }
 
 bool SimBackend::ShedOne(Descriptor& listener) {

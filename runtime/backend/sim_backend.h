@@ -17,7 +17,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/sim/sim_core.h"
@@ -54,7 +56,9 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   int PeerAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) override;
   int Shutdown(Descriptor& descriptor, int how) override;
   void Retire(Descriptor& descriptor, bool reset) override;
-  int Release(Descriptor& descriptor) override;
+  int Release(Descriptor& descriptor, std::vector<std::byte>& unread) override;
+  int PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) override;
+  DescriptorWorld& world() override { return core_; }
   bool ShedOne(Descriptor& listener) override;
   size_t DetachAll() override;
   size_t live_descriptors() const override { return blocks_.size(); }

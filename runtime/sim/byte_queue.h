@@ -18,12 +18,6 @@ class ByteQueue {
 
   void Append(std::span<const std::byte> more) { bytes_.insert(bytes_.end(), more.begin(), more.end()); }
 
-  // Puts bytes back in front of all.
-  void PutBack(std::span<const std::byte> taken) {
-    Compact();
-    bytes_.insert(bytes_.begin(), taken.begin(), taken.end());
-  }
-
   // Fills `into`, which must not be longer than the queue.
   void Take(std::span<std::byte> into) {
     if (into.empty()) return;

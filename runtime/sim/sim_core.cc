@@ -15,4 +15,10 @@ int SimFdTable::Open(SimSocket& socket, size_t limit) {
   return fd;
 }
 
+void SimCore::CloseBare(int fd) noexcept {
+  SimSocket* const socket = fds.Find(fd);
+  fds.Close(fd);
+  network.Close(*socket, /*reset=*/false);
+}
+
 }  // namespace gyre::internal

@@ -10,6 +10,7 @@
 #include <map>
 #include <string>
 
+#include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/sim/sim_events.h"
 #include "gyre/runtime/sim/sim_network.h"
@@ -36,9 +37,12 @@ class SimFdTable {
   std::map<int, SimSocket*> open_;
 };
 
-struct SimCore {
+struct SimCore final : DescriptorWorld {
   SimCore(uint64_t seed, const testing::SimOptions& wanted)
       : options(wanted), rng(seed), scheduling_rng(seed ^ 0x5C8ED01E), network(events, rng, options) {}
+
+  // As a kernel does it: bytes that were received, though not used, are no reason for a reset.
+  void CloseBare(int fd) noexcept override;
 
   testing::SimOptions options;
   SimEvents events;

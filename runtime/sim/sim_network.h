@@ -108,10 +108,6 @@ class SimNetwork final : private SimEventHandler {
   int64_t Receive(SimSocket& socket, std::span<std::byte> into);
   // Receive would not say -EAGAIN.
   bool IsReadable(const SimSocket& socket) const;
-  void PutBack(SimSocket& socket, std::span<const std::byte> bytes) {
-    socket.incoming.PutBack(bytes);
-    socket.arrived += bytes.size();
-  }
   int64_t Send(SimSocket& socket, std::span<const std::byte> bytes);
 
   int Shutdown(SimSocket& socket, int how);

@@ -407,18 +407,111 @@ TEST_P(TcpTest, AStoppedConnectLeavesNothingOpen) {
   });
 }
 
-TEST_P(TcpTest, AReleasedDescriptorIsAdoptedAndTheConnectionGoesOn) {
+// --- handing over
+
+// Gives `stream` away and takes it back, with `unread` in front.
+void Pass(TcpStream& stream, std::string_view unread = "") {
+  absl::StatusOr<BareDescriptor> released = stream.Release(std::as_bytes(std::span(unread)));
+  ASSERT_TRUE(released.ok()) << released.status();
+  EXPECT_FALSE(stream.is_open());
+  absl::StatusOr<TcpStream> adopted = TcpStream::Adopt(*std::move(released));
+  ASSERT_TRUE(adopted.ok()) << adopted.status();
+  stream = *std::move(adopted);
+}
+
+TEST_P(TcpTest, AReleasedConnectionIsAdoptedAndGoesOn) {
   RunOnLoop([&](Scope&) -> Task<> {
     Pair pair = co_await Connected();
     co_await Settle();
-    const int fd = pair.server.Release();
-    EXPECT_FALSE(pair.server.is_open());
-    absl::StatusOr<TcpStream> adopted = TcpStream::Adopt(fd);
-    EXPECT_TRUE(adopted.ok()) << adopted.status();
-    if (!adopted.ok()) co_return;
+    Pass(pair.server);
     co_await Say(pair.client, "hello");
     pair.client.Close();
-    EXPECT_EQ(co_await ReceiveText(*adopted), "hello");
+    EXPECT_EQ(co_await ReceiveText(pair.server), "hello");
+  });
+}
+
+// Wherever the bytes are: in the kernel, in gyre's hands, or in the program's.
+TEST_P(TcpTest, NoByteIsLostOverAnyNumberOfReleases) {
+  RunOnLoop([&](Scope& scope) -> Task<> {
+    Pair pair = co_await Connected();
+    std::string sent;
+    for (int i = 0; i < 20'000; ++i) sent += std::to_string(i) + ' ';
+    scope.Spawn([&]() -> Task<> {
+      co_await Say(pair.client, sent);
+      pair.client.Close();
+    });
+    std::string received;
+    for (size_t round = 0;; ++round) {
+      absl::StatusOr<Buffer> chunk = co_await pair.server.Receive();
+      EXPECT_TRUE(chunk.ok()) << chunk.status();
+      if (!chunk.ok() || chunk->empty()) break;
+      if (round % 7 == 3) co_await Settle();  // more has come
+      const size_t used = chunk->size() - chunk->size() / 3;
+      received += chunk->string_view().substr(0, used);
+      Pass(pair.server, chunk->string_view().substr(used));
+    }
+    EXPECT_TRUE(received == sent) << received.size() << " of " << sent.size();
+  });
+}
+
+TEST_P(TcpTest, ASmallReceiveTakesUnreadBytesPieceByPiece) {
+  RunOnLoop([&](Scope&) -> Task<> {
+    Pair pair = co_await Connected();
+    co_await Say(pair.client, "de");
+    pair.client.Close();
+    co_await Settle();
+    Pass(pair.server, "abc");
+    std::string received;
+    for (;;) {
+      std::array<std::byte, 2> two;
+      absl::StatusOr<size_t> count = co_await pair.server.Receive(std::span<std::byte>(two));
+      EXPECT_TRUE(count.ok()) << count.status();
+      if (!count.ok() || *count == 0) break;
+      received.append(reinterpret_cast<const char*>(two.data()), *count);
+      Pass(pair.server);  // with what is left of them
+    }
+    EXPECT_EQ(received, "abcde");
+  });
+}
+
+TEST_P(TcpTest, AReleasedConnectionThatNobodyAdoptsIsClosed) {
+  RunOnLoop([&](Scope&) -> Task<> {
+    Pair pair = co_await Connected();
+    {
+      absl::StatusOr<BareDescriptor> released = pair.server.Release();
+      EXPECT_TRUE(released.ok()) << released.status();
+      BareDescriptor moved = *std::move(released);
+      EXPECT_GE(moved.fd(), 0);
+      EXPECT_FALSE(*released);
+    }
+    EXPECT_EQ(co_await ReceiveText(pair.client), "");
+  });
+}
+
+TEST_P(TcpTest, ABrokenSendingSideGoesAlong) {
+  RunOnLoop([&](Scope& scope) -> Task<> {
+    Pair pair = co_await Connected();
+    const std::string much(8'000'000, 'x');
+    TaskHandle<> sender = scope.Spawn([&]() -> Task<> { (co_await pair.server.Send(much)).IgnoreError(); });
+    co_await Settle();
+    sender.RequestStop();
+    co_await sender.Join();
+    Pass(pair.server);
+    absl::Status status = co_await pair.server.Send("more");
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    pair.client.Reset();
+  });
+}
+
+TEST_P(TcpTest, UnreadBytesOfAClosedConnectionAreForgotten) {
+  RunOnLoop([&](Scope&) -> Task<> {
+    Pair first = co_await Connected();
+    Pass(first.server, "old");
+    first.server.Close();
+    Pair second = co_await Connected();  // takes over the state block
+    co_await Say(second.client, "new");
+    second.client.Close();
+    EXPECT_EQ(co_await ReceiveText(second.server), "new");
   });
 }
 
@@ -468,6 +561,16 @@ TEST(TcpDeathTest, TwoReceivesAtOnceAreAUsageError) {
   EXPECT_DEATH(gyre::Run(body), "two operations in the same direction");
 }
 
+TEST(TcpDeathTest, ReleasedWhileAnOperationWaits) {
+  auto body = [](Scope& scope) -> Task<> {
+    Pair pair = co_await Connected();
+    scope.Spawn([&]() -> Task<> { (co_await pair.client.Receive()).IgnoreError(); });
+    co_await Yield();
+    static_cast<void>(pair.client.Release());
+  };
+  EXPECT_DEATH(gyre::Run(body), "Release was called while an operation was waiting");
+}
+
 TEST(TcpDeathTest, AStreamThatWasClosedCannotBeUsed) {
   auto body = [](Scope&) -> Task<> {
     Pair pair = co_await Connected();
@@ -496,7 +599,7 @@ TEST(TcpOptionsTest, NoDelayIsOnAndKeepAliveOffForBothEnds) {
   gyre::Run([](Scope&) -> Task<> {
     Pair pair = co_await Connected();
     for (TcpStream* stream : {&pair.client, &pair.server}) {
-      const int fd = stream->Release();
+      const int fd = stream->Release()->TakeFd();
       EXPECT_EQ(OptionOf(fd, IPPROTO_TCP, TCP_NODELAY), 1);
       EXPECT_EQ(OptionOf(fd, SOL_SOCKET, SO_KEEPALIVE), 0);
       close(fd);
@@ -510,7 +613,7 @@ TEST(TcpOptionsTest, AcceptedConnectionsInheritTheListenersOptions) {
     TcpListener listener = Listen(ListenOptions().set_stream_options(wanted));
     Pair pair = co_await ConnectTo(listener);
     EXPECT_TRUE(pair.server.SetSendBufferBytes(4096).ok());
-    const int fd = pair.server.Release();
+    const int fd = pair.server.Release()->TakeFd();
     EXPECT_EQ(OptionOf(fd, IPPROTO_TCP, TCP_NODELAY), 0);
     EXPECT_EQ(OptionOf(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
     EXPECT_LE(OptionOf(fd, SOL_SOCKET, SO_SNDBUF), 16384);

@@ -432,7 +432,7 @@ TEST(EpollTransfer, AShortSendIsFollowedByAWaitAndNotByAnotherTry) {
 TEST(EpollTransfer, UrgentDataHidesNothingThatFollowsIt) {
   RunOnEpoll([](Scope&) -> Task<> {
     Pair pair = co_await Connected();
-    const int fd = pair.client.Release();
+    const int fd = pair.client.Release()->TakeFd();
     EXPECT_EQ(send(fd, "ab", 2, 0), 2);
     EXPECT_EQ(send(fd, "!", 1, MSG_OOB), 1);
     EXPECT_EQ(send(fd, "cd", 2, 0), 2);
@@ -499,7 +499,7 @@ TEST(EpollRegister, AnEntryLeftBehindIsTakenOver) {
 TEST(EpollRegister, EventsOfAClosedDescriptorThatLivesOnInACopyAreDropped) {
   RunOnEpoll([](Scope& scope) -> Task<> {
     Pair pair = co_await Connected();
-    const int original = pair.server.Release();
+    const int original = pair.server.Release()->TakeFd();
     TcpStream registered = *TcpStream::Adopt(original);
     TaskHandle<> reader = scope.Spawn([&]() -> Task<> { (co_await registered.Receive()).IgnoreError(); });
     co_await Yield();

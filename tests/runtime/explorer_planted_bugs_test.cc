@@ -76,7 +76,8 @@ TEST(PlantedBug, APermitIsNotGivenBack) {
 
 Task<absl::Status> SendPing(TcpListener& listener) {
   TcpStream stream = co_await Try(co_await TcpStream::Connect(co_await Try(listener.local_endpoint())));
-  const int fd = stream.Release();
+  BareDescriptor released = co_await Try(stream.Release());
+  const int fd = released.TakeFd();
   co_await SleepFor(1ms);  // bug: descriptor
   TcpStream again = co_await Try(TcpStream::Adopt(fd));
   co_return co_await again.Send("ping");
