@@ -119,12 +119,21 @@ class EveryLoop {
   std::vector<Bridge<>> ends_;
 };
 
+template <class F>
+auto CallOnLoop(F& f, size_t index) {
+  if constexpr (std::invocable<F&, size_t>) {
+    return std::invoke(f, index);
+  } else {
+    return std::invoke(f);
+  }
+}
+
 // A callable of RunOnEveryLoop as the root of loop `index`.
 template <class F>
 Task<> RunAsOneOfMany(EveryLoop& group, size_t index, F& f) {
-  auto body = [&group, &f](Scope& scope) -> Task<absl::Status> {
+  auto body = [&group, index, &f](Scope& scope) -> Task<absl::Status> {
     group.AddStop(scope.stop_handle());
-    auto task = std::invoke(f);
+    auto task = CallOnLoop(f, index);
     if constexpr (std::is_void_v<typename decltype(task)::value_type>) {
       co_await std::move(task);
       co_return absl::OkStatus();
@@ -186,7 +195,8 @@ class Runtime {
     return task.Result();
   }
 
-  // Calls `f()`, a Task<> or Task<absl::Status>, on every loop, each with its own copy of `f`; returns when all have ended.
+  // Calls `f(number of the loop)`, or `f()`, a Task<> or Task<absl::Status>, on every loop, each with its own copy of `f`;
+  // returns when all have ended.
   // The first error, in time, is returned or thrown, and stops the others.
   template <class F>
   absl::Status RunOnEveryLoop(F f) {

@@ -67,6 +67,17 @@ TEST(Runtime, RunsACallableOnEveryLoop) {
   EXPECT_EQ(runs, 4);
 }
 
+TEST(Runtime, TellsTheCallableItsLoop) {
+  Runtime runtime(RuntimeOptions().set_loops(4));
+  std::atomic<int> right{0};
+  auto look = [&](size_t loop) -> Task<> {
+    if (&runtime.loop(loop) == &Loop::Current()) ++right;
+    co_return;
+  };
+  EXPECT_EQ(runtime.RunOnEveryLoop(look), absl::OkStatus());
+  EXPECT_EQ(right, 4);
+}
+
 TEST(Runtime, TheFirstErrorOnALoopStopsTheOthersAndIsGiven) {
   Runtime runtime(RuntimeOptions().set_loops(4));
   auto fails = [&runtime]() -> Task<absl::Status> {
