@@ -12,6 +12,8 @@
 namespace gyre {
 namespace {
 
+constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
+
 // One Serve, in its frame.
 class Server {
  public:
@@ -33,7 +35,7 @@ class Server {
  private:
   Task<absl::Status> AcceptThenDrain(Scope& connections, Task<> until) {
     auto accepting = [&](Scope& scope) {
-      scope.Spawn(CloseAfter(std::move(until)));
+      scope.Spawn(CloseAfter(std::move(until), connections));
       return AcceptAll(connections);
     };
     co_await Try(co_await WithScope(accepting));
@@ -48,19 +50,33 @@ class Server {
       absl::StatusOr<TcpStream> peer = co_await listener_.Accept();
       if (!peer.ok() && is_closing_) co_return absl::OkStatus();
       if (!peer.ok()) co_return peer.status();
-      ++accepted_;
-      try {
-        connections.Spawn(std::ref(handler_), *std::move(peer));
-      } catch (const std::bad_alloc&) {  // one connection less, not the server
-        ++failed_;
-      }
+      Start(connections, *std::move(peer));
     }
   }
 
-  Task<> CloseAfter(Task<> until) {
+  void Start(Scope& connections, TcpStream peer) {
+    ++accepted_;
+    try {
+      connections.Spawn(std::ref(handler_), std::move(peer));
+    } catch (const std::bad_alloc&) {  // one connection less, not the server
+      ++failed_;
+    }
+  }
+
+  Task<> CloseAfter(Task<> until, Scope& connections) {
     co_await std::move(until);
     is_closing_ = true;
+    TakeBacklog(connections);
     listener_.Close();
+  }
+
+  // Closing would reset them, and with them clients that have sent their request already.
+  void TakeBacklog(Scope& connections) {
+    for (int left = kBacklogMax; left > 0; --left) {
+      absl::StatusOr<TcpStream> peer = listener_.TryAccept();
+      if (!peer.ok()) return;
+      Start(connections, *std::move(peer));
+    }
   }
 
   void CutOff(Scope& connections) {

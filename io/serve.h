@@ -2,8 +2,9 @@
 //
 //   gyre::ServeReport report = co_await gyre::Try(co_await gyre::ServeUntilSignal(std::move(listener), Echo, 10s));
 //
-// Told to stop, it closes the listener: new clients are refused. Connections that are open may go on until the grace
-// time is over; then they are stopped and awaited. It ends as soon as the last one has, and reports.
+// Told to stop, it accepts what has been waiting for that, and closes the listener: new clients are refused.
+// Connections that are open may go on until the grace time is over; then they are stopped and awaited. It ends as soon
+// as the last one has, and reports.
 //
 // Thread-safety: the listener's loop only.
 // Lifetime:      takes the listener over and keeps the handler as long as a connection; the TcpStream is the handler's,

@@ -143,6 +143,14 @@ Task<absl::StatusOr<TcpStream>> TcpListener::Accept() {
   return AcceptNext(state_);
 }
 
+absl::StatusOr<TcpStream> TcpListener::TryAccept() {
+  GYRE_CHECK(is_open(), "a TcpListener was used after it had been closed or moved from");
+  Descriptor* accepted = nullptr;
+  const int result = Loop::Current().backend().AcceptNow(*state_->handle, &accepted);
+  if (result < 0) return internal::StatusFromErrno(-result, "accept");
+  return TcpStream(DescriptorHandle(accepted));
+}
+
 void TcpListener::Close() {
   if (state_ != nullptr) state_->handle.Close();
 }

@@ -41,6 +41,10 @@ class [[nodiscard]] TcpListener {
   // Waits for the next connection. One at a time.
   Task<absl::StatusOr<TcpStream>> Accept();
 
+  // The connection that has been waiting longest; EAGAIN (kUnavailable) if none is there. Also while an Accept waits.
+  absl::StatusOr<TcpStream> TryAccept();
+
+  // Resets the connections that wait to be accepted, although their clients count as connected: see TryAccept.
   void Close();
   bool is_open() const;
 

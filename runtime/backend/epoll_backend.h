@@ -56,6 +56,7 @@ class EpollBackend final : public Backend {
   int Release(Descriptor& descriptor, std::vector<std::byte>& unread) override;
   int PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) override;
   DescriptorWorld& world() override;
+  int AcceptNow(Descriptor& listener, Descriptor** accepted) override;
   bool ShedOne(Descriptor& listener) override;
   size_t DetachAll() override;
   size_t live_descriptors() const override { return live_count_; }
@@ -91,6 +92,7 @@ class EpollBackend final : public Backend {
   // --- operations. True: finished, the result is in the op. False: it waits. A reader is tried only if may_read.
   bool Try(Op& op, Block& block);
   bool TryAccept(Op& op, Block& block);
+  int AcceptOne(Block& listener, Descriptor** accepted);
   bool TryConnect(Op& op, Block& block);
   bool FinishConnect(Op& op, Block& block);
   bool TryReceive(Op& op, Block& block);

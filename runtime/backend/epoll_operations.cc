@@ -133,21 +133,36 @@ int EpollBackend::Register(Block& block) {
 
 [[gnu::noinline]] bool EpollBackend::TryAccept(Op& op, Block& block) {
   for (int tries = 0; block.may_read && tries < kAcceptTriesMax; ++tries) {
-    const int fd = CallForResult(&SysTable::accept4, block.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-      Block* accepted = nullptr;
-      op.result = NewBlock(fd, &accepted);
-      if (op.result < 0) CloseFd(fd, /*reset=*/true);
+    Descriptor* accepted = nullptr;
+    const int result = AcceptOne(block, &accepted);
+    if (result == 0) {
       op.accepted = accepted;
+      op.result = 0;
       return true;
     }
-    if (fd == -EAGAIN) {
-      block.may_read = false;
-    } else if (!IsTransientAcceptError(-fd)) {
-      return Fail(op, block, -fd);
-    }
+    if (result != -EAGAIN && !IsTransientAcceptError(-result)) return Fail(op, block, -result);
   }
   return Wait(op, block);
+}
+
+inline int EpollBackend::AcceptOne(Block& listener, Descriptor** accepted) {
+  const int fd = CallForResult(&SysTable::accept4, listener.fd(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (fd == -EAGAIN) listener.may_read = false;
+  if (fd < 0) return fd;
+  Block* block = nullptr;
+  const int result = NewBlock(fd, &block);
+  if (result < 0) CloseFd(fd, /*reset=*/true);
+  *accepted = block;
+  return result;
+}
+
+int EpollBackend::AcceptNow(Descriptor& listener, Descriptor** accepted) {
+  int result;
+  int tries = 0;
+  do {
+    result = AcceptOne(static_cast<Block&>(listener), accepted);
+  } while (result < 0 && IsTransientAcceptError(-result) && ++tries < kAcceptTriesMax);
+  return result;
 }
 
 [[gnu::noinline]] bool EpollBackend::TryConnect(Op& op, Block& block) {

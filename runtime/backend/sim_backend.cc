@@ -120,14 +120,8 @@ bool SimBackend::Try(Op& op) {
 }
 
 bool SimBackend::TryAccept(Op& op, Block& block) {
-  Block* accepted = nullptr;
-  int result = 0;
-  if (!block.ahead_accepts.empty()) {
-    accepted = block.ahead_accepts.front();
-    block.ahead_accepts.pop_front();
-  } else {
-    result = AcceptOne(block, &accepted);
-  }
+  Descriptor* accepted = nullptr;
+  const int result = AcceptNow(block, &accepted);
   op.accepted = accepted;
   return Finish(op, result);
 }
@@ -387,6 +381,20 @@ int SimBackend::PutBack(Descriptor& descriptor, std::span<const std::byte> bytes
     return -ENOMEM;
   }
   return 0;
+}
+
+int SimBackend::AcceptNow(Descriptor& listener, Descriptor** accepted) {
+  Block& block = Of(listener);
+  Block* next = nullptr;
+  int result = 0;
+  if (!block.ahead_accepts.empty()) {
+    next = block.ahead_accepts.front();
+    block.ahead_accepts.pop_front();
+  } else {
+    result = AcceptOne(block, &next);
+  }
+  *accepted = next;
+  return result;
 }
 
 bool SimBackend::ShedOne(Descriptor& listener) {

@@ -59,6 +59,7 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   int Release(Descriptor& descriptor, std::vector<std::byte>& unread) override;
   int PutBack(Descriptor& descriptor, std::span<const std::byte> bytes) override;
   DescriptorWorld& world() override { return core_; }
+  int AcceptNow(Descriptor& listener, Descriptor** accepted) override;
   bool ShedOne(Descriptor& listener) override;
   size_t DetachAll() override;
   size_t live_descriptors() const override { return blocks_.size(); }

@@ -152,6 +152,19 @@ TEST_P(ServeTest, NewClientsAreRefusedOnceItWasToldToStop) {
   EXPECT_EQ(report.ToString(), "1 served, 0 cut off");
 }
 
+TEST_P(ServeTest, ClientsThatWaitToBeAcceptedAreServedThoughItWasToldToStop) {
+  const ServeReport report = RunServer(seconds(0), [](Scope& scope, Endpoint server) -> Task<absl::Status> {
+    auto visits = [](Endpoint where) -> Task<> {
+      const absl::Status status = co_await Visit(where, "hello");
+      EXPECT_TRUE(status.ok()) << status;
+    };
+    for (int i = 0; i < 20; ++i) scope.Spawn(visits, server);
+    co_await SleepFor(seconds(1));  // they are connected, and nobody has accepted them
+    co_return absl::OkStatus();
+  });
+  EXPECT_EQ(report.ToString(), "20 served, 0 cut off");
+}
+
 TEST_P(ServeTest, ItEndsWhenTheLastConnectionHasNotWhenTheGraceTimeIsOver) {
   const ServeReport report = RunServer(seconds(5), [](Scope& scope, Endpoint server) -> Task<absl::Status> {
     scope.Spawn(Stay(server, seconds(7)));

@@ -348,6 +348,26 @@ TEST_P(TcpTest, AStreamDestroyedUnderAWaitingReceiveEndsIt) {
   });
 }
 
+TEST_P(TcpTest, TryAcceptTakesWhatIsThereAndNeverWaits) {
+  RunOnLoop([&](Scope& scope) -> Task<> {
+    TcpListener listener = Listen();
+    EXPECT_EQ(ErrnoOf(listener.TryAccept().status()), EAGAIN);
+    std::vector<TcpStream> clients;
+    for (int i = 0; i < 3; ++i) clients.push_back(*co_await TcpStream::Connect(*listener.local_endpoint()));
+    co_await Settle();
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE(listener.TryAccept().ok());
+    EXPECT_EQ(ErrnoOf(listener.TryAccept().status()), EAGAIN);
+    TaskHandle<> waiting = scope.Spawn([&]() -> Task<> {
+      absl::StatusOr<TcpStream> accepted = co_await listener.Accept();
+      EXPECT_TRUE(accepted.ok()) << accepted.status();
+    });
+    co_await Settle();
+    EXPECT_TRUE(absl::IsUnavailable(listener.TryAccept().status()));
+    clients.push_back(*co_await TcpStream::Connect(*listener.local_endpoint()));
+    co_await waiting.Join();
+  });
+}
+
 TEST_P(TcpTest, ClosingTheListenerEndsAWaitingAccept) {
   RunOnLoop([&](Scope& scope) -> Task<> {
     TcpListener listener = Listen();
