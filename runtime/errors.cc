@@ -1,6 +1,9 @@
 #include "gyre/runtime/errors.h"
 
+#include <array>
 #include <charconv>
+#include <cstring>
+#include <string>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -8,6 +11,17 @@
 
 namespace gyre {
 namespace {
+
+// strerror_r comes in two kinds: glibc's gives the text, POSIX's a number, with the text in the buffer.
+[[maybe_unused]] const char* TextOf(const char* text, const char*) { return text; }
+[[maybe_unused]] const char* TextOf(int, const char* buffer) { return buffer; }
+
+// absl::ErrnoToStatus says the same, but from a table that its first caller fills: in a library that was built without
+// TSan, that looks like a race with every other loop.
+std::string Describe(int error_number) {
+  std::array<char, 128> buffer = {};
+  return TextOf(strerror_r(error_number, buffer.data(), buffer.size()), buffer.data());
+}
 
 constexpr char kErrnoPayload[] = "gyre/errno";
 
@@ -53,7 +67,10 @@ absl::Status internal::StatusFromException(const std::exception_ptr& exception) 
 }
 
 absl::Status internal::StatusFromErrno(int error_number, std::string_view what) {
-  absl::Status status = absl::ErrnoToStatus(error_number, absl::string_view(what.data(), what.size()));
+  std::string message(what);
+  message += ": ";
+  message += Describe(error_number);
+  absl::Status status(absl::ErrnoToStatusCode(error_number), message);
   const std::string text = std::to_string(error_number);
   status.SetPayload(kErrnoPayload, absl::Cord(absl::string_view(text)));
   return status;
