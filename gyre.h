@@ -5,6 +5,7 @@
 
 #include "gyre/io/buffer.h"
 #include "gyre/io/endpoint.h"
+#include "gyre/io/listener_group.h"
 #include "gyre/io/serve.h"
 #include "gyre/io/signal_watcher.h"
 #include "gyre/io/tcp_listener.h"

@@ -1,10 +1,14 @@
 #include "gyre/io/serve.h"
 
 #include <csignal>
+#include <memory>
 #include <new>
 #include <optional>
 
+#include "absl/cleanup/cleanup.h"
+#include "gyre/io/internal/accept_group.h"
 #include "gyre/io/signal_watcher.h"
+#include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/try.h"
 #include "gyre/runtime/with_scope.h"
@@ -14,11 +18,28 @@ namespace {
 
 constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
 
+// The handler of a member's connection, which counts as long as this lives: as long as its task.
+class CountedHandler {
+ public:
+  CountedHandler(const ConnectionHandler& handler, internal::LiveCount count)
+      : handler_(&handler), count_(std::move(count)) {}
+
+  Task<absl::Status> operator()(TcpStream peer) { return (*handler_)(std::move(peer)); }
+
+ private:
+  const ConnectionHandler* handler_;
+  internal::LiveCount count_;
+};
+
 // One Serve, in its frame.
-class Server {
+class Server final : private internal::ConnectionTaker {
  public:
   Server(TcpListener listener, ConnectionHandler handler, Duration grace, ServeOptions options)
-      : listener_(std::move(listener)), handler_(std::move(handler)), grace_(grace), options_(std::move(options)) {}
+      : listener_(std::move(listener)),
+        member_(listener_.member()),
+        handler_(std::move(handler)),
+        grace_(grace),
+        options_(std::move(options)) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
   ~Server() { grace_timer_.Cancel(); }
@@ -46,18 +67,60 @@ class Server {
 
   // Until the listener is closed. A connection that had been taken by then is served.
   Task<absl::Status> AcceptAll(Scope& connections) {
+    if (member_ != nullptr) member_->Open(connections, *this);
+    const absl::Cleanup close = [this] {  // also when it is stopped: what would come then would be closed
+      if (member_ != nullptr) member_->Close();
+    };
     for (;;) {
       absl::StatusOr<TcpStream> peer = co_await listener_.Accept();
       if (!peer.ok() && is_closing_) co_return absl::OkStatus();
       if (!peer.ok()) co_return peer.status();
-      Start(connections, *std::move(peer));
+      if (member_ == nullptr || !HandOver(*peer)) Start(connections, *std::move(peer));
     }
   }
 
+  // True: another member has it now. False: it is to be served here; or, if it could not be taken back, it is closed.
+  bool HandOver(TcpStream& peer) {
+    internal::GroupMember* const to = member_->Choose();
+    if (to == nullptr) return false;
+    try {
+      const auto shipment = std::make_shared<internal::Shipment>(*to);
+      absl::StatusOr<BareDescriptor> released = peer.Release();
+      if (!released.ok()) return false;
+      shipment->connection = *std::move(released);
+      if (to->Send(shipment)) {
+        ++handed_over_;
+        return true;
+      }
+      absl::StatusOr<TcpStream> back = TcpStream::Adopt(std::move(shipment->connection));
+      if (back.ok()) peer = *std::move(back);
+    } catch (const std::bad_alloc&) {
+    }
+    return false;
+  }
+
+  // What another member has accepted.
+  Task<absl::Status> TakeOver(BareDescriptor connection) override {
+    ++accepted_;
+    if (cut_off_.has_value()) ++*cut_off_;  // it was on its way when the grace time ended, and is stopped already
+    absl::StatusOr<TcpStream> peer = TcpStream::Adopt(std::move(connection));
+    return peer.ok() ? handler_(*std::move(peer)) : FailWith(peer.status());
+  }
+
+  static Task<absl::Status> FailWith(absl::Status status) { co_return status; }
+
   void Start(Scope& connections, TcpStream peer) {
     ++accepted_;
+    if (!peer.is_open()) {  // lost on its way to another member and back
+      ++failed_;
+      return;
+    }
     try {
-      connections.Spawn(std::ref(handler_), std::move(peer));
+      if (member_ == nullptr) {
+        connections.Spawn(std::ref(handler_), std::move(peer));
+      } else {
+        connections.Spawn(CountedHandler(handler_, member_->Count()), std::move(peer));
+      }
     } catch (const std::bad_alloc&) {  // one connection less, not the server
       ++failed_;
     }
@@ -93,17 +156,20 @@ class Server {
     ServeReport report;
     report.failed = failed_;
     report.cut_off = cut_off_.value_or(0);
+    report.handed_over = handed_over_;
     report.served = accepted_ - report.failed - report.cut_off;
     return report;
   }
 
   TcpListener listener_;
+  internal::GroupMember* const member_;  // null: of no group
   ConnectionHandler handler_;
   const Duration grace_;
   const ServeOptions options_;
   bool is_closing_ = false;
   uint64_t accepted_ = 0;
   uint64_t failed_ = 0;
+  uint64_t handed_over_ = 0;
   std::optional<uint64_t> cut_off_;  // once the grace time was over
   Timer grace_timer_;
 };
@@ -135,6 +201,7 @@ ServeReport& ServeReport::operator+=(const ServeReport& other) {
   served += other.served;
   failed += other.failed;
   cut_off += other.cut_off;
+  handed_over += other.handed_over;
   return *this;
 }
 

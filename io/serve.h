@@ -6,6 +6,9 @@
 // Connections that are open may go on until the grace time is over; then they are stopped and awaited. It ends as soon
 // as the last one has, and reports.
 //
+// With a listener of a ListenerGroup, connections may come from, and go to, the other members' Serves. Each is served
+// and reported by one. A Serve that is closing takes no more of them.
+//
 // Thread-safety: the listener's loop only.
 // Lifetime:      takes the listener over and keeps the handler as long as a connection; the TcpStream is the handler's,
 //                and is closed when that ends.
@@ -36,14 +39,15 @@ namespace gyre {
 
 using ConnectionHandler = std::function<Task<absl::Status>(TcpStream)>;
 
-// How the connections ended; each counts once.
+// How the connections ended; each counts once in the first three.
 class ServeReport {
  public:
   ServeReport() {}
 
-  uint64_t served = 0;   // their handler ended well
-  uint64_t failed = 0;   // ... with an error
-  uint64_t cut_off = 0;  // still open when the grace time was over
+  uint64_t served = 0;       // their handler ended well
+  uint64_t failed = 0;       // ... with an error
+  uint64_t cut_off = 0;      // still open when the grace time was over
+  uint64_t handed_over = 0;  // accepted here, but served and counted by another member of the group
 
   ServeReport& operator+=(const ServeReport& other);
   // "3 served, 1 cut off", and ", 2 failed" if any did.

@@ -1,8 +1,5 @@
 #include "gyre/io/tcp_listener.h"
 
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <coroutine>
@@ -12,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "gyre/io/internal/descriptor_pause.h"
+#include "gyre/io/internal/listener_state.h"
 #include "gyre/io/internal/socket_address.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
@@ -20,19 +18,6 @@
 #include "gyre/runtime/op.h"
 
 namespace gyre {
-namespace internal {
-
-class ListenerState {
- public:
-  ListenerState(DescriptorHandle handle, OverloadPolicy policy) : handle(std::move(handle)), policy(policy) {}
-
-  DescriptorHandle handle;  // empty once closed
-  const OverloadPolicy policy;
-  TimePoint next_log;
-};
-
-}  // namespace internal
-
 namespace {
 
 using internal::ListenerState;
@@ -96,15 +81,10 @@ Task<absl::StatusOr<TcpStream>> AcceptNext(std::shared_ptr<ListenerState> state)
   }
 }
 
-int Prepare(Descriptor& descriptor, const Endpoint& where, const ListenOptions& options) {
-  Backend& backend = *descriptor.backend();
-  int result = backend.SetOption(descriptor, SOL_SOCKET, SO_REUSEADDR, 1);
-  if (result == 0 && options.reuse_port()) result = backend.SetOption(descriptor, SOL_SOCKET, SO_REUSEPORT, 1);
-  if (result == 0 && where.family() == AF_INET6) {
-    result = backend.SetOption(descriptor, IPPROTO_IPV6, IPV6_V6ONLY, options.ipv6_only());
-  }
-  if (result == 0) result = internal::ApplyTcpOptions(descriptor, options.stream_options());
-  return result;
+// Of a member of a group in which another one accepts.
+Task<absl::StatusOr<TcpStream>> AcceptNothing(std::shared_ptr<ListenerState> state) {
+  co_await internal::UntilClosed(*state);
+  co_return absl::FailedPreconditionError("the listener was closed");
 }
 
 }  // namespace
@@ -123,42 +103,36 @@ TcpListener::~TcpListener() { Close(); }
 TcpListener::TcpListener(std::shared_ptr<internal::ListenerState> state) : state_(std::move(state)) {}
 
 absl::StatusOr<TcpListener> TcpListener::Bind(Endpoint where, ListenOptions options) {
-  Backend& backend = Loop::Current().backend();
-  auto fail = [&where](int result, const char* what) {
-    return internal::StatusFromErrno(-result, what + where.ToString());
-  };
-  Descriptor* descriptor = nullptr;
-  if (const int result = backend.OpenStream(where.family(), &descriptor); result < 0) return fail(result, "open ");
-  DescriptorHandle handle(descriptor);
-  if (const int result = Prepare(*handle, where, options); result < 0) return fail(result, "set options of ");
-  if (const int result = backend.Bind(*handle, where.address(), where.length()); result < 0) {
-    return fail(result, "bind ");
-  }
-  if (const int result = backend.Listen(*handle, options.backlog()); result < 0) return fail(result, "listen at ");
-  return TcpListener(std::make_shared<ListenerState>(std::move(handle), options.overload_policy()));
+  absl::StatusOr<DescriptorHandle> handle = internal::OpenListener(where, options, /*listens=*/true);
+  if (!handle.ok()) return handle.status();
+  return TcpListener(std::make_shared<ListenerState>(*std::move(handle), options.overload_policy()));
 }
 
 Task<absl::StatusOr<TcpStream>> TcpListener::Accept() {
   GYRE_CHECK(state_ != nullptr, "a TcpListener was used after it had been moved from");
+  if (state_->is_open && !state_->handle) return AcceptNothing(state_);
   return AcceptNext(state_);
 }
 
 absl::StatusOr<TcpStream> TcpListener::TryAccept() {
   GYRE_CHECK(is_open(), "a TcpListener was used after it had been closed or moved from");
   Descriptor* accepted = nullptr;
-  const int result = Loop::Current().backend().AcceptNow(*state_->handle, &accepted);
+  const int result = state_->handle ? Loop::Current().backend().AcceptNow(*state_->handle, &accepted) : -EAGAIN;
   if (result < 0) return internal::StatusFromErrno(-result, "accept");
   return TcpStream(DescriptorHandle(accepted));
 }
 
 void TcpListener::Close() {
-  if (state_ != nullptr) state_->handle.Close();
+  if (state_ != nullptr) state_->Close();
 }
 
-bool TcpListener::is_open() const { return state_ != nullptr && state_->handle; }
+internal::GroupMember* TcpListener::member() const { return state_ == nullptr ? nullptr : state_->member.get(); }
+
+bool TcpListener::is_open() const { return state_ != nullptr && state_->is_open; }
 
 absl::StatusOr<Endpoint> TcpListener::local_endpoint() const {
   GYRE_CHECK(is_open(), "a TcpListener was used after it had been closed or moved from");
+  if (!state_->handle) return state_->where;
   return internal::LocalEndpoint(*state_->handle);
 }
 

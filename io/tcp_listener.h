@@ -3,7 +3,7 @@
 //   gyre::TcpListener listener = co_await gyre::Try(gyre::TcpListener::Bind(gyre::Endpoint::Any(7777)));
 //   gyre::TcpStream peer = co_await gyre::Try(co_await listener.Accept());
 //
-// Thread-safety: its home loop only, the one on which Bind was called.
+// Thread-safety: its home loop only, the one on which Bind was called. One for each loop: see ListenerGroup.
 // Lifetime:      destroying it closes it; an Accept that waits then ends with kFailedPrecondition.
 // Cancellation:  Accept: a connection that had been taken but not handed over is closed. [D5]
 // Errors:        Bind: the errno, naming the address; nothing stays open. Accept ends only when the listener is closed:
@@ -26,6 +26,7 @@
 
 namespace gyre {
 namespace internal {
+class GroupMember;
 class ListenerState;
 }
 
@@ -51,9 +52,11 @@ class [[nodiscard]] TcpListener {
   // Where it listens, with the port that the system chose for port 0.
   absl::StatusOr<Endpoint> local_endpoint() const;
 
- private:
+  // For gyre's own parts. Null unless it comes from a ListenerGroup; lives as long as this.
+  internal::GroupMember* member() const;
   explicit TcpListener(std::shared_ptr<internal::ListenerState> state);
 
+ private:
   // Shared with the Accept that waits, which may outlive this object.
   std::shared_ptr<internal::ListenerState> state_;
 };

@@ -50,13 +50,29 @@ enum class OverloadPolicy {
   kReset,  // reset them, so that they learn of it at once
 };
 
+// How connections are dealt out to the members of a ListenerGroup.
+enum class AcceptBalance {
+  kCorrected,  // by the kernel's hash of the addresses; Serve corrects what is too uneven
+  kKernel,     // by that hash alone
+  kCpu,  // to the member whose number is that of the CPU which received the connection, modulo members: for loops that
+         // are pinned (RuntimeOptions::set_pin_loops), so that a connection stays on its CPU
+  kExact,  // member 0 accepts, and Serve gives each to the member with the fewest: for few connections that live long;
+           // when member 0 closes, nobody accepts any more
+};
+
 class ListenOptions {
  public:
   ListenOptions() {}
 
-  // Several listeners, one per loop, may share an address; the kernel deals connections out among them.
+  // Several listeners of this user may share the address; the kernel deals connections out among them. A ListenerGroup
+  // does so among its members by itself: there it says that others may share it, too.
   ListenOptions& set_reuse_port(bool on) {
     reuse_port_ = on;
+    return *this;
+  }
+  // For a ListenerGroup.
+  ListenOptions& set_balance(AcceptBalance balance) {
+    balance_ = balance;
     return *this;
   }
   // How many connections may wait to be accepted; the kernel cuts it to net.core.somaxconn.
@@ -80,6 +96,7 @@ class ListenOptions {
   }
 
   bool reuse_port() const { return reuse_port_; }
+  AcceptBalance balance() const { return balance_; }
   int backlog() const { return backlog_; }
   bool ipv6_only() const { return ipv6_only_; }
   OverloadPolicy overload_policy() const { return overload_policy_; }
@@ -87,6 +104,7 @@ class ListenOptions {
 
  private:
   bool reuse_port_ = false;
+  AcceptBalance balance_ = AcceptBalance::kCorrected;
   int backlog_ = 4096;
   bool ipv6_only_ = false;
   OverloadPolicy overload_policy_ = OverloadPolicy::kWait;

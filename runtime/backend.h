@@ -144,6 +144,9 @@ class Backend {
   virtual int Adopt(int fd, Descriptor** adopted) = 0;
   virtual int Bind(Descriptor& descriptor, const sockaddr* address, socklen_t length) = 0;
   virtual int Listen(Descriptor& descriptor, int backlog) = 0;
+  // Of the `listeners` sockets that share its address: a connection goes to the one whose number, in the order of their
+  // Listens, is that of the receiving CPU modulo `listeners`.
+  virtual int SteerByCpu(Descriptor& descriptor, uint32_t listeners) = 0;
   virtual int SetOption(Descriptor& descriptor, int level, int name, int value) = 0;
   virtual int GetOption(Descriptor& descriptor, int level, int name, int* value) = 0;
   virtual int LocalAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) = 0;

@@ -28,6 +28,7 @@
 #include "gyre/runtime/backend/epoll_backend.h"
 
 #include <limits.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -333,6 +334,17 @@ int EpollBackend::Bind(Descriptor& descriptor, const sockaddr* address, socklen_
 int EpollBackend::Listen(Descriptor& descriptor, int backlog) {
   if (reserve_fd_ < 0) reserve_fd_ = Call(&SysTable::open_reserve);
   return CallForResult(&SysTable::listen, descriptor.fd(), backlog);
+}
+
+int EpollBackend::SteerByCpu(Descriptor& descriptor, uint32_t listeners) {
+  std::array<sock_filter, 3> code = {{
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, static_cast<uint32_t>(SKF_AD_OFF + SKF_AD_CPU)),
+      BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, listeners),
+      BPF_STMT(BPF_RET | BPF_A, 0),
+  }};
+  const sock_fprog program = {.len = code.size(), .filter = code.data()};
+  return CallForResult(&SysTable::setsockopt, descriptor.fd(), SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+                       static_cast<socklen_t>(sizeof(program)));
 }
 
 int EpollBackend::SetOption(Descriptor& descriptor, int level, int name, int value) {

@@ -47,6 +47,7 @@ class EpollBackend final : public Backend {
   int Adopt(int fd, Descriptor** adopted) override;
   int Bind(Descriptor& descriptor, const sockaddr* address, socklen_t length) override;
   int Listen(Descriptor& descriptor, int backlog) override;
+  int SteerByCpu(Descriptor& descriptor, uint32_t listeners) override;
   int SetOption(Descriptor& descriptor, int level, int name, int value) override;
   int GetOption(Descriptor& descriptor, int level, int name, int* value) override;
   int LocalAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) override;

@@ -308,6 +308,11 @@ int SimBackend::Bind(Descriptor& descriptor, const sockaddr* address, socklen_t 
 int SimBackend::Listen(Descriptor& descriptor, int backlog) {
   return core_.network.Listen(*Of(descriptor).socket, backlog);
 }
+// There are no CPUs: the network's dice stay.
+int SimBackend::SteerByCpu(Descriptor& descriptor, uint32_t) {
+  Of(descriptor);
+  return 0;
+}
 int SimBackend::SetOption(Descriptor& descriptor, int level, int name, int value) {
   return core_.network.SetOption(*Of(descriptor).socket, level, name, value);
 }

@@ -50,6 +50,7 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   int Adopt(int fd, Descriptor** adopted) override;
   int Bind(Descriptor& descriptor, const sockaddr* address, socklen_t length) override;
   int Listen(Descriptor& descriptor, int backlog) override;
+  int SteerByCpu(Descriptor& descriptor, uint32_t listeners) override;
   int SetOption(Descriptor& descriptor, int level, int name, int value) override;
   int GetOption(Descriptor& descriptor, int level, int name, int* value) override;
   int LocalAddress(Descriptor& descriptor, sockaddr* address, socklen_t* length) override;

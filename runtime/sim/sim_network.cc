@@ -174,7 +174,9 @@ SimSocket* SimNetwork::FindListener(const SimAddress& address) {
     const auto found = listeners_.find(candidate);
     if (found == listeners_.end()) continue;
     const std::vector<SimSocket*>& sharing = found->second;
-    return sharing.size() == 1 ? sharing.front() : sharing[rng_.Below(sharing.size())];
+    const uint32_t first_one_in = options_.first_listener_one_in;
+    if (sharing.size() == 1 || (first_one_in != 0 && rng_.Chance(1, first_one_in))) return sharing.front();
+    return sharing[rng_.Below(sharing.size())];
   }
   return nullptr;
 }

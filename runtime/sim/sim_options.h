@@ -56,6 +56,7 @@ struct SimOptions {
   size_t segment_bytes_max = 64 * 1024;
   size_t send_buffer_bytes = 64 * 1024;  // accepted from a sender and not read by its peer yet
   uint32_t reset_one_in = 0;             // per segment: the connection breaks in the middle
+  uint32_t first_listener_one_in = 0;    // of those that share an address; 1: the others get nothing
   bool is_blackhole = false;             // connection requests vanish
   Duration connect_timeout = std::chrono::seconds(127);
 
