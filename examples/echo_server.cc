@@ -1,4 +1,5 @@
-// A TCP echo server: sends back what it receives. Each loop has a listener, and keeps the connections that it accepted.
+// A TCP echo server: sends back what it receives. Each loop has a listener, and hands connections to other loops only
+// while it has far more than they.
 //
 //   echo_server --port 7777 --loops 2
 //
@@ -32,16 +33,22 @@ class EchoServer {
  public:
   // `signals`: one watcher for each loop, so that each hears of the end.
   EchoServer(const examples::ServerFlags& flags, std::vector<gyre::SignalWatcher> signals)
-      : flags_(flags), signals_(std::move(signals)), runtime_(Options(flags)) {}
+      : flags_(flags),
+        signals_(std::move(signals)),
+        runtime_(Options(flags)),
+        group_(flags.where, runtime_.loops()),
+        reports_(runtime_.loops()) {}
 
+  // A loop that can't serve ends the others.
   absl::StatusOr<gyre::ServeReport> Run() {
-    auto serve_all = [this](gyre::Scope& scope) { return ServeAll(scope); };
-    return runtime_.Run(serve_all);
+    const absl::Status status = runtime_.RunOnEveryLoop([this](size_t loop) { return Serve(loop); });
+    if (!status.ok()) return status;
+    gyre::ServeReport total;
+    for (const gyre::ServeReport& report : reports_) total += report;
+    return total;
   }
 
  private:
-  using Report = absl::StatusOr<gyre::ServeReport>;
-
   static gyre::RuntimeOptions Options(const examples::ServerFlags& flags) {
     return gyre::RuntimeOptions()
         .set_loops(static_cast<size_t>(flags.loops))
@@ -49,34 +56,13 @@ class EchoServer {
         .set_allow_environment(flags.run_options.allow_environment());
   }
 
-  // The first loop's listener chooses the port for all. A loop that can't serve ends the others.
-  gyre::Task<Report> ServeAll(gyre::Scope& scope) {
-    gyre::TcpListener listener = co_await gyre::Try(Bind(flags_.where));
+  gyre::Task<absl::Status> Serve(size_t loop) {
+    gyre::TcpListener listener = co_await gyre::Try(group_.Listen(loop));
     const gyre::Endpoint where = co_await gyre::Try(listener.local_endpoint());
-    std::vector<gyre::TaskHandle<Report>> others;
-    for (size_t loop = 1; loop < runtime_.loops(); ++loop) {
-      others.push_back(gyre::SpawnOn(scope, runtime_.loop(loop), &EchoServer::BindAndServe, this, loop, where));
-    }
-    gyre::ServeReport total = co_await gyre::Try(co_await Serve(0, std::move(listener), where));
-    for (const gyre::TaskHandle<Report>& other : others) {
-      const gyre::Outcome<Report>& outcome = co_await other.Join();
-      total += co_await gyre::Try(outcome.value());
-    }
-    co_return total;
-  }
-
-  gyre::Task<Report> BindAndServe(size_t loop, gyre::Endpoint where) {
-    gyre::TcpListener listener = co_await gyre::Try(Bind(where));
-    co_return co_await Serve(loop, std::move(listener), where);
-  }
-
-  absl::StatusOr<gyre::TcpListener> Bind(gyre::Endpoint where) const {
-    return gyre::TcpListener::Bind(where, gyre::ListenOptions().set_reuse_port(runtime_.loops() > 1));
-  }
-
-  gyre::Task<Report> Serve(size_t loop, gyre::TcpListener listener, gyre::Endpoint where) {
     if (++listening_ == runtime_.loops()) Announce(where);
-    co_return co_await gyre::Serve(std::move(listener), Echo, flags_.grace, signals_[loop].Next());
+    auto serving = gyre::Serve(std::move(listener), Echo, flags_.grace, signals_[loop].Next());
+    reports_[loop] = co_await gyre::Try(co_await std::move(serving));
+    co_return absl::OkStatus();
   }
 
   static void Announce(gyre::Endpoint where) {
@@ -87,6 +73,8 @@ class EchoServer {
   const examples::ServerFlags& flags_;
   std::vector<gyre::SignalWatcher> signals_;
   gyre::Runtime runtime_;
+  gyre::ListenerGroup group_;
+  std::vector<gyre::ServeReport> reports_;
   std::atomic<size_t> listening_{0};  // counts; the default order is more than it needs
 };
 
