@@ -164,20 +164,26 @@ std::optional<Flags> ParseFlags(int argc, char** argv) {
   return flags;
 }
 
+// Best effort: fewer migrations, less noise. Threads made later inherit it.
+void PinToFirstCpu() {
+  cpu_set_t first;
+  CPU_ZERO(&first);
+  CPU_SET(0, &first);
+  sched_setaffinity(0, sizeof(first), &first);
+}
+
 }  // namespace
 
 Stopwatch::Stopwatch() : start_ns_(NowNs()) {}
 
 double Stopwatch::ElapsedNs() const { return static_cast<double>(NowNs() - start_ns_); }
 
-int RunCostTable(int argc, char** argv, std::string_view title, const std::vector<CostRow>& rows) {
+int RunCostTable(int argc, char** argv, std::string_view title, const std::vector<CostRow>& rows,
+                 CostThreads threads) {
   const std::optional<Flags> flags = ParseFlags(argc, argv);
   if (!flags) return 2;
   if (!flags->count.empty()) return RunOneSide(rows, *flags);
-  cpu_set_t first;
-  CPU_ZERO(&first);
-  CPU_SET(0, &first);
-  sched_setaffinity(0, sizeof(first), &first);  // best effort: fewer migrations, less noise
+  if (threads == CostThreads::kOne) PinToFirstCpu();
   const InstructionCounter counter;
   const int runs = flags->is_short ? 1 : kRuns;
   std::printf("%.*s: ns per operation, median of %d interleaved runs\n", static_cast<int>(title.size()), title.data(),

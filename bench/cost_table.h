@@ -46,8 +46,15 @@ class CostRow {
   uint64_t operations = 1'000'000;
 };
 
+// What the bodies use: one thread is bound to the first CPU; several need their CPUs.
+enum class CostThreads {
+  kOne,
+  kSeveral,
+};
+
 // Parses the flags, measures, prints; gives the exit status.
-int RunCostTable(int argc, char** argv, std::string_view title, const std::vector<CostRow>& rows);
+int RunCostTable(int argc, char** argv, std::string_view title, const std::vector<CostRow>& rows,
+                 CostThreads threads = CostThreads::kOne);
 
 // For bodies: nanoseconds between construction and Stop.
 class Stopwatch {

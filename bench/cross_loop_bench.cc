@@ -169,5 +169,6 @@ int main(int argc, char** argv) {
           CostRow("messages one way, until all ran", &gyre::bench::PostUntilAllRan, nullptr)
               .Operations(500'000)
               .Peers("limit 35; Tokio 71-232, Asio 835-912"),
-      });
+      },
+      gyre::bench::CostThreads::kSeveral);
 }

@@ -258,5 +258,6 @@ int main(int argc, char** argv) {
                   &gyre::bench::RawParallelFor)
               .Limit(1.02)
               .Operations(10'000'000),
-      });
+      },
+      gyre::bench::CostThreads::kSeveral);
 }
