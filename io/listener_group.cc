@@ -33,7 +33,6 @@ absl::StatusOr<TcpListener> ListenerGroup::Listen(size_t member) {
   if (!opened_.has_value()) opened_ = Open();
   if (!opened_->ok()) return *opened_;
   GYRE_CHECK(!is_taken_[member], "ListenerGroup::Listen was called twice for one member");
-  is_taken_[member] = true;
   DescriptorHandle handle;
   if (sockets_[member]) {
     Descriptor* adopted = nullptr;
@@ -43,6 +42,7 @@ absl::StatusOr<TcpListener> ListenerGroup::Listen(size_t member) {
     if (result == 0) result = backend.Listen(*handle, options_.backlog());
     if (result < 0) return internal::StatusFromErrno(-result, "listen at " + where_.ToString());
   }
+  is_taken_[member] = true;
   auto state = std::make_shared<ListenerState>(std::move(handle), options_.overload_policy());
   state->member = std::shared_ptr<internal::GroupMember>(group_, &group_->member(member));
   state->where = where_;
@@ -52,6 +52,10 @@ absl::StatusOr<TcpListener> ListenerGroup::Listen(size_t member) {
 // All of them at once, in the order of the members: kCpu counts on that, and a port that is taken is noticed before any
 // client has come.
 absl::Status ListenerGroup::Open() {
+  if (options_.balance() == AcceptBalance::kCpu && options_.reuse_port()) {
+    return absl::InvalidArgumentError(
+        "AcceptBalance::kCpu can't share its port (set_reuse_port): the kernel would count the other server's sockets, too");
+  }
   const size_t sockets = options_.balance() == AcceptBalance::kExact ? 1 : members();
   ListenOptions options = options_;
   if (sockets > 1 && !options.reuse_port()) {
@@ -70,7 +74,7 @@ absl::Status ListenerGroup::Open() {
     where = *local;
     Backend& backend = *(*handle)->backend();
     int result = 0;
-    if (i + 1 == sockets && options.balance() == AcceptBalance::kCpu) {
+    if (sockets > 1 && i + 1 == sockets && options.balance() == AcceptBalance::kCpu) {
       result = backend.SteerByCpu(**handle, static_cast<uint32_t>(sockets));
     }
     if (result == 0) result = backend.ReleaseBare(**handle, {}, &opened[i]);

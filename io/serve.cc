@@ -4,6 +4,7 @@
 #include <memory>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "absl/cleanup/cleanup.h"
 #include "gyre/io/internal/accept_group.h"
@@ -18,17 +19,32 @@ namespace {
 
 constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
 
+// One more in a count, as long as this lives.
+class OneOf {
+ public:
+  explicit OneOf(uint64_t& count) : count_(&count) { ++count; }
+  OneOf(OneOf&& other) noexcept : count_(std::exchange(other.count_, nullptr)) {}
+  OneOf& operator=(OneOf&&) = delete;
+  ~OneOf() {
+    if (count_ != nullptr) --*count_;
+  }
+
+ private:
+  uint64_t* count_;
+};
+
 // The handler of a member's connection, which counts as long as this lives: as long as its task.
 class CountedHandler {
  public:
-  CountedHandler(const ConnectionHandler& handler, internal::LiveCount count)
-      : handler_(&handler), count_(std::move(count)) {}
+  CountedHandler(const ConnectionHandler& handler, internal::LiveCount count, OneOf open)
+      : handler_(&handler), count_(std::move(count)), open_(std::move(open)) {}
 
   Task<absl::Status> operator()(TcpStream peer) { return (*handler_)(std::move(peer)); }
 
  private:
   const ConnectionHandler* handler_;
   internal::LiveCount count_;
+  OneOf open_;
 };
 
 // One Serve, in its frame.
@@ -104,8 +120,9 @@ class Server final : private internal::ConnectionTaker {
     ++accepted_;
     if (cut_off_.has_value()) ++*cut_off_;  // it was on its way when the grace time ended, and is stopped already
     absl::StatusOr<TcpStream> peer = TcpStream::Adopt(std::move(connection));
-    return peer.ok() ? handler_(*std::move(peer)) : FailWith(peer.status());
+    return peer.ok() ? ServeTaken(*std::move(peer), OneOf(open_)) : FailWith(peer.status());
   }
+  Task<absl::Status> ServeTaken(TcpStream peer, [[maybe_unused]] OneOf open) { co_return co_await handler_(std::move(peer)); }
 
   static Task<absl::Status> FailWith(absl::Status status) { co_return status; }
 
@@ -119,7 +136,7 @@ class Server final : private internal::ConnectionTaker {
       if (member_ == nullptr) {
         connections.Spawn(std::ref(handler_), std::move(peer));
       } else {
-        connections.Spawn(CountedHandler(handler_, member_->Count()), std::move(peer));
+        connections.Spawn(CountedHandler(handler_, member_->Count(), OneOf(open_)), std::move(peer));
       }
     } catch (const std::bad_alloc&) {  // one connection less, not the server
       ++failed_;
@@ -129,22 +146,29 @@ class Server final : private internal::ConnectionTaker {
   Task<> CloseAfter(Task<> until, Scope& connections) {
     co_await std::move(until);
     is_closing_ = true;
+    if (member_ != nullptr) member_->Close();  // the others keep theirs
     TakeBacklog(connections);
     listener_.Close();
   }
 
   // Closing would reset them, and with them clients that have sent their request already.
-  void TakeBacklog(Scope& connections) {
+  void TakeBacklog(Scope& connections) try {
     for (int left = kBacklogMax; left > 0; --left) {
       absl::StatusOr<TcpStream> peer = listener_.TryAccept();
       if (!peer.ok()) return;
       Start(connections, *std::move(peer));
     }
+  } catch (const std::bad_alloc&) {  // those connections, not the server
   }
 
+  // A connection that was sent here and has not started yet counts itself, in TakeOver.
   void CutOff(Scope& connections) {
-    cut_off_ = connections.live_children();
-    connections.RequestStop("the grace time is over");
+    cut_off_ = member_ != nullptr ? open_ : connections.live_children();
+    try {
+      connections.RequestStop("the grace time is over");
+    } catch (const std::bad_alloc&) {
+      connections.RequestStop();
+    }
   }
 
   void OnFailed(const TaskInfo& who, const Outcome<>& outcome) {
@@ -170,6 +194,7 @@ class Server final : private internal::ConnectionTaker {
   uint64_t accepted_ = 0;
   uint64_t failed_ = 0;
   uint64_t handed_over_ = 0;
+  uint64_t open_ = 0;  // of a member: served here now
   std::optional<uint64_t> cut_off_;  // once the grace time was over
   Timer grace_timer_;
 };

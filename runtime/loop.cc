@@ -53,6 +53,11 @@ Loop& Loop::Current() {
 }
 
 void internal::UsedOnWrongThread(const LoopCore& home, const char* what) {
+  if (!home.thread.IsAnother() && tls_loop == nullptr) {
+    CheckFailed(__FILE__, __LINE__, "tls_loop == home",
+                std::string(what) + " was used outside of its loop, which does not run just now: Post to it" +
+                    home.thread.ToString());
+  }
   CheckFailed(__FILE__, __LINE__, "tls_loop == home",
               std::string(what) + " was used on another thread than its loop's" + home.thread.ToString());
 }

@@ -215,7 +215,8 @@ class Loop {
 
   // A running loop's Post is for all threads, the rest for its own.
   void CheckThread(const char* what) const {
-    if (core_.thread.IsAnother()) [[unlikely]] internal::UsedOnWrongThread(core_, what);
+    const bool is_elsewhere = is_running_ ? internal::tls_loop != &core_ : core_.thread.IsAnother();
+    if (is_elsewhere) [[unlikely]] internal::UsedOnWrongThread(core_, what);
   }
   internal::ExecutorSource& executors() const;
   void Enter();

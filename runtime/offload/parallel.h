@@ -12,7 +12,8 @@
 // Thread-safety: awaited on a loop; the callables run on several threads at once, and must bear that.
 // Lifetime:      what the callables refer to in the awaiting frame stays until all have returned, stopped or not.
 // Cancellation:  before it has started: taken back. Later no further piece is begun; the await ends stopped when those
-//                under way have returned, with the work half done. If all was done by then, the result is delivered.
+//                under way have returned, with the work half done. A result that was there before the stop is delivered. (A
+//                callable that cancels oneTBB's context by itself ends the await in the same way: don't.)
 // Errors:        the first exception of a callable ends the whole, and is thrown here, also after a stop. (Of a sort's
 //                comparison only before one.) The rest as Offload.
 // Cost:          one job. On an executor without oneTBB, in simulation and under the thread sanitizer, it runs in one
@@ -118,7 +119,7 @@ class ParallelWork {
       return body_.RunSerial(stop_, is_whole);
     });
     if (outcome.has_exception()) return;
-    if (executor.has_tbb_workers()) is_whole = !(stop_.requested() && stop_.cut_short());
+    if (executor.has_tbb_workers()) is_whole = !stop_.cut_short();
     if (!is_whole) ReplaceOutcome(outcome, [] { return Outcome<T>(); });
   }
   void RequestStop() noexcept { stop_.Request(); }

@@ -80,12 +80,12 @@ int64_t Bound(int64_t connections) { return 5 * connections / (4 * static_cast<i
 // All members of a group, served on one loop.
 class GroupOnOneLoop {
  public:
-  GroupOnOneLoop(Scope& scope, AcceptBalance balance, size_t members = kMembers)
+  GroupOnOneLoop(Scope& scope, AcceptBalance balance, size_t members = kMembers, Duration grace = kForever)
       : group(Endpoint::Loopback(0), members, ListenOptions().set_balance(balance)), closing_(members) {
     for (size_t i = 0; i < members; ++i) {
       TcpListener listener = *group.Listen(i);
       where = Where(listener);
-      members_.push_back(scope.Spawn(Serve(std::move(listener), Echo, kForever, closing_[i].Wait())));
+      members_.push_back(scope.Spawn(Serve(std::move(listener), Echo, grace, closing_[i].Wait())));
     }
   }
 
@@ -147,6 +147,54 @@ TEST_P(ListenerGroupTest, EveryConnectionIsServedOnceWhateverTheBalance) {
       const ServeReport report = co_await server.CloseAll();
       EXPECT_EQ(report.ToString(), "30 served, 0 cut off");
       EXPECT_EQ(server.Connections(), std::vector<int64_t>(kMembers, 0));
+    });
+  }
+}
+
+TEST_P(ListenerGroupTest, OneMemberIsServedWhateverTheBalance) {
+  for (const AcceptBalance balance :
+       {AcceptBalance::kCorrected, AcceptBalance::kKernel, AcceptBalance::kCpu, AcceptBalance::kExact}) {
+    RunOnLoop([balance](Scope& scope) -> Task<> {
+      GroupOnOneLoop server(scope, balance, 1);
+      for (int i = 0; i < 3; ++i) (co_await Guest(server.where)).Close();
+      const ServeReport report = co_await server.CloseAll();
+      EXPECT_EQ(report.ToString(), "3 served, 0 cut off");
+    });
+  }
+}
+
+TEST_P(ListenerGroupTest, SteeringByCpuRefusesToShareItsPort) {
+  RunOnLoop([](Scope&) -> Task<> {
+    const ListenOptions options = ListenOptions().set_balance(AcceptBalance::kCpu).set_reuse_port(true);
+    ListenerGroup group(Endpoint::Loopback(0), kMembers, options);
+    EXPECT_TRUE(absl::IsInvalidArgument(group.Listen(0).status()));
+    co_return;
+  });
+}
+
+// Connects and stays; it may be refused or cut off at any time.
+Task<> Visitor(Endpoint server) {
+  absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server);
+  if (!stream.ok() || !(co_await stream->Send("x")).ok()) co_return;
+  while (true) {
+    absl::StatusOr<Buffer> chunk = co_await stream->Receive();
+    if (!chunk.ok() || chunk->empty()) co_return;
+  }
+}
+
+TEST_P(ListenerGroupTest, WhatIsHandedOverWhileItsMemberIsCutOffIsReportedOnce) {
+  for (int moment = 0; moment < 24; ++moment) {
+    SCOPED_TRACE(moment);
+    RunOnLoop([moment](Scope& scope) -> Task<> {
+      constexpr uint64_t kVisitors = 8;
+      GroupOnOneLoop server(scope, AcceptBalance::kExact, 2, /*grace=*/Duration::zero());
+      for (uint64_t i = 0; i < kVisitors; ++i) scope.Spawn(Visitor, server.where);
+      for (int i = 0; i < moment; ++i) co_await Yield();
+      server.Close(1);
+      for (int i = 0; i < moment % 3; ++i) co_await Yield();
+      server.Close(0);
+      const ServeReport report = co_await server.Total();
+      EXPECT_LE(report.served + report.failed + report.cut_off, kVisitors) << report.ToString();
     });
   }
 }

@@ -383,6 +383,14 @@ TEST(EmbeddedLoopDeathTest, PollOnceOnAnotherThreadIsAUsageError) {
   EXPECT_DEATH(std::thread([&] { guest.PollOnce(); }).join(), "PollOnce was called on another thread than before");
 }
 
+TEST(EmbeddedLoopDeathTest, BetweenTwoPollsTheHostMayOnlyPost) {
+  auto guest = *StartEmbedded(WaitForStop);
+  guest.PollOnce();
+  EXPECT_EQ(guest.loop().Post([] {}), PostResult::kAccepted);
+  EXPECT_DEATH(guest.loop().CallSoon([] {}), "a Loop was used outside of its loop, which does not run just now: Post to it");
+  EXPECT_DEATH(guest.loop().CallLater(1s, [] {}), "a Loop was used outside of its loop");
+}
+
 TEST(EmbeddedLoopDeathTest, DestroyingItInsideALoopIsAUsageError) {
   auto destroys = [] {
     std::optional<EmbeddedLoop<>> guest = *StartEmbedded(WaitForStop);
