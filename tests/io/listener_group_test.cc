@@ -175,7 +175,9 @@ TEST_P(ListenerGroupTest, SteeringByCpuRefusesToShareItsPort) {
 // Connects and stays; it may be refused or cut off at any time.
 Task<> Visitor(Endpoint server) {
   absl::StatusOr<TcpStream> stream = co_await TcpStream::Connect(server);
-  if (!stream.ok() || !(co_await stream->Send("x")).ok()) co_return;
+  if (!stream.ok()) co_return;
+  const absl::Status sent = co_await stream->Send("x");
+  if (!sent.ok()) co_return;
   while (true) {
     absl::StatusOr<Buffer> chunk = co_await stream->Receive();
     if (!chunk.ok() || chunk->empty()) co_return;
