@@ -57,7 +57,7 @@ LatencyHistogram MeasureRoundTrips(uint16_t port, int count) {
   }
   char bytes[kBytes] = {};
   for (int i = 0; i < count; ++i) {
-    std::this_thread::sleep_for(200us);
+    std::this_thread::sleep_for(200us);  // the pace of the client: its loop is asleep when the next bytes come
     const auto start = std::chrono::steady_clock::now();
     if (send(fd, bytes, kBytes, MSG_NOSIGNAL) != kBytes || recv(fd, bytes, kBytes, MSG_WAITALL) != kBytes) std::abort();
     histogram.Add(static_cast<uint64_t>((std::chrono::steady_clock::now() - start).count()));
@@ -94,6 +94,7 @@ Figures Measure(int busy_threads, bool batch, int count) {
   };
   auto call_now_and_then = [&]() -> Task<> {
     while (!is_over) {
+      // The call that blocks: what it waits for does not matter.
       co_await OffloadBlocking(OffloadOptions().set_executor(blocking), [] { std::this_thread::sleep_for(1ms); });
     }
   };

@@ -143,7 +143,7 @@ double RawSubmitAsleep(uint64_t count) {
     arena.enqueue([&waiter] { waiter.Tell(); });
     elapsed += watch.ElapsedNs();
     waiter.Wait();
-    std::this_thread::sleep_for(2ms);
+    std::this_thread::sleep_for(2ms);  // until oneTBB's threads are asleep, as gyre's are in the row's other side
   }
   return elapsed;
 }

@@ -20,7 +20,8 @@
 //                then the connection stays where it was accepted.
 // Errors:        the first Listen opens all sockets, or none; its error is that of each later one. EADDRINUSE also if
 //                another server of the same user shares the port, which the kernel alone would allow, unless
-//                ListenOptions::reuse_port says that this is meant (as in a restart without a gap).
+//                ListenOptions::reuse_port says that this is meant (as in a restart without a gap). kInvalidArgument
+//                for that together with AcceptBalance::kCpu. A member whose Listen failed for itself may ask again.
 // Units:         connections. The backlog is each member's own.
 // Cost:          a socket for each member. A connection that is handed over costs two allocations and a message.
 // Source:        one of several sockets that closes resets what waits at it (unless the sysctl tcp_migrate_req is on):

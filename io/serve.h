@@ -2,7 +2,8 @@
 //
 //   gyre::ServeReport report = co_await gyre::Try(co_await gyre::ServeUntilSignal(std::move(listener), Echo, 10s));
 //
-// Told to stop, it accepts what has been waiting for that, and closes the listener: new clients are refused.
+// Told to stop, it accepts what has been waiting for that (4096 connections at most, and no more where there is no
+// descriptor or memory for one; what is left is reset), and closes the listener: new clients are refused.
 // Connections that are open may go on until the grace time is over; then they are stopped and awaited. It ends as soon
 // as the last one has, and reports.
 //

@@ -55,7 +55,8 @@ enum class AcceptBalance {
   kCorrected,  // by the kernel's hash of the addresses; Serve corrects what is too uneven
   kKernel,     // by that hash alone
   kCpu,  // to the member whose number is that of the CPU which received the connection, modulo members: for loops that
-         // are pinned (RuntimeOptions::set_pin_loops), so that a connection stays on its CPU
+         // are pinned (RuntimeOptions::set_pin_loops), so that a connection stays on its CPU. Until a member closes: the
+         // kernel then counts anew. Not together with set_reuse_port
   kExact,  // member 0 accepts, and Serve gives each to the member with the fewest: for few connections that live long;
            // when member 0 closes, nobody accepts any more
 };

@@ -13,8 +13,7 @@
 //
 // Thread-safety: the loop's thread only, but for Wake.
 // Lifetime:      of an Op and of all it points to: until its completion. The backend outlives its Descriptors' handles
-// or
-//                detaches them.
+//                or detaches them.
 // Cancellation:  Cancel(op) asks; the completion still comes, exactly once, and it alone frees the Op: stopped
 //                if nothing was handed over, or the result if the operation won.
 // Errors:        results are a count or 0, or -errno. EINTR never shows; EAGAIN only where connect can't get a port.

@@ -2,8 +2,7 @@
 //
 // Thread-safety: a value: any thread may carry it, and drop it. One from a simulation stays on its thread.
 // Lifetime:      closes the descriptor when dropped or assigned to, unless it was adopted or taken before that. A
-// simulated world
-//                outlives its descriptors.
+//                simulated world outlives its descriptors.
 // Cost:          a few words, and memory for the unread bytes if there are any.
 #ifndef GYRE_RUNTIME_BARE_DESCRIPTOR_H_
 #define GYRE_RUNTIME_BARE_DESCRIPTOR_H_

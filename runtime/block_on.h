@@ -2,7 +2,8 @@
 //
 //   absl::Status status = gyre::BlockOn(loop, Flush, std::move(batch));   // Task<absl::Status> Flush(Batch)
 //
-// Thread-safety: any thread that runs no loop; on one that does it is a check failure, because it would deadlock.
+// Thread-safety: any thread that runs no loop; inside one it is a check failure, because it would deadlock. So would the host
+//                of an EmbeddedLoop that blocks on its own guest, and nothing notices that.
 // Lifetime:      as RunOn; `f` and `args` live on the caller's stack.
 // Cancellation:  nobody can stop the caller; if the coroutine ends stopped, as it does when its loop ends, BlockOn gives
 //                kCancelled, or throws gyre::Stopped where the result can't hold a status.

@@ -8,8 +8,8 @@
 //
 // Thread-safety: Post from any thread, also from a signal handler. The run that a post leads to sees all that its thread
 //                did before, also where the post was merged with an earlier one. Made on any thread.
-// Lifetime:      destroyed on the loop's thread, or after the loop has ended; a check failure elsewhere. What is still
-//                to run is dropped then, and the callable destroyed; one that is running is destroyed when it returns,
+// Lifetime:      destroyed by what runs on the loop, or after the loop has ended; a check failure elsewhere, also in the
+//                code of an EmbeddedLoop's host. What is still to run is dropped then, and the callable destroyed; one that is running is destroyed when it returns,
 //                so a callable may destroy its own CoalescedPost. The Loop object outlives this one, and this one
 //                every Post that has not led to a run yet: of a post that has run nothing is touched any more.
 // Cancellation:  none; destroy it.

@@ -87,7 +87,7 @@ class CallWithObject {
   template <class G>
   CallWithObject(RemoteObject<T>& state, G&& f) : state_(&state), f_(std::forward<G>(f)) {}
   template <class... Args>
-  requires std::invocable<F&, T&, Args...>
+    requires std::invocable<F&, T&, Args...>
   decltype(auto) operator()(Args&&... args) { return std::invoke(f_, state_->object(), std::forward<Args>(args)...); }
 
  private:

@@ -1,6 +1,6 @@
 // ReadTicks: a cheap monotonic counter without a unit, for bounds that need not be exact.
 //
-// Cost: about 8 ns, where a clock takes 25 and more. 2^21 ticks are 0.4 to 2 ms on any processor.
+// Cost: about 12 ns, where a clock takes 30. 2^21 ticks are 0.4 to 2 ms on any processor.
 #ifndef GYRE_RUNTIME_INTERNAL_TICKS_H_
 #define GYRE_RUNTIME_INTERNAL_TICKS_H_
 

@@ -92,7 +92,7 @@ class Executor {
   // Threads that it has, or may have.
   virtual size_t thread_count() const noexcept = 0;
 
-  // Jobs whose callers have left without waiting for their end. See OffloadOptions::set_abandon_on_stop.
+  // Jobs whose callers have left without waiting for their end. See AbandonOnStop.
   int64_t abandoned() const { return abandoned_.load(std::memory_order_relaxed); }
   void CountAbandoned(int64_t change) { abandoned_.fetch_add(change, std::memory_order_relaxed); }
 

@@ -37,12 +37,12 @@
 namespace gyre {
 namespace internal {
 
+// clang-format off: it takes the reference for an operator.
 template <class F, class... Args>
-concept TakesStopToken = std::invocable < std::decay_t<F>
-&, std::stop_token, std::decay_t<Args>... > ;
+concept TakesStopToken = std::invocable<std::decay_t<F>&, std::stop_token, std::decay_t<Args>...>;
 template <class F, class... Args>
-concept OffloadCallable = TakesStopToken<F, Args...> || std::invocable < std::decay_t<F>
-&, std::decay_t<Args>... > ;
+concept OffloadCallable = TakesStopToken<F, Args...> || std::invocable<std::decay_t<F>&, std::decay_t<Args>...>;
+// clang-format on
 
 // The stop of a job whose callable asks for it; nothing for others.
 template <bool kTakesToken>
@@ -117,31 +117,31 @@ using CallOperation = typename KeptBy<Options>::template Operation<CallWork<std:
 
 // `options`: OffloadOptions or AbandonOnStop.
 template <std::derived_from<OffloadOptions> Options, class F, class... Args>
-requires internal::OffloadCallable<F, Args...>
+  requires internal::OffloadCallable<F, Args...>
 auto Offload(const Options& options, F&& f, Args&&... args) {
   return internal::CallOperation<Options, F, Args...>(options, internal::PoolKind::kCpu, std::forward<F>(f),
                                                       std::forward<Args>(args)...);
 }
 template <class F, class... Args>
-requires internal::OffloadCallable<F, Args...>
+  requires internal::OffloadCallable<F, Args...>
 auto Offload(F&& f, Args&&... args) {
   return Offload(OffloadOptions(), std::forward<F>(f), std::forward<Args>(args)...);
 }
 // On a pool of the program's own.
 template <class F, class... Args>
-requires internal::OffloadCallable<F, Args...>
+  requires internal::OffloadCallable<F, Args...>
 auto Offload(Executor& executor, F&& f, Args&&... args) {
   return Offload(OffloadOptions().set_executor(executor), std::forward<F>(f), std::forward<Args>(args)...);
 }
 
 template <std::derived_from<OffloadOptions> Options, class F, class... Args>
-requires internal::OffloadCallable<F, Args...>
+  requires internal::OffloadCallable<F, Args...>
 auto OffloadBlocking(const Options& options, F&& f, Args&&... args) {
   return internal::CallOperation<Options, F, Args...>(options, internal::PoolKind::kBlocking, std::forward<F>(f),
                                                       std::forward<Args>(args)...);
 }
 template <class F, class... Args>
-requires internal::OffloadCallable<F, Args...>
+  requires internal::OffloadCallable<F, Args...>
 auto OffloadBlocking(F&& f, Args&&... args) {
   return OffloadBlocking(OffloadOptions(), std::forward<F>(f), std::forward<Args>(args)...);
 }

@@ -17,7 +17,7 @@
 // Errors:        the first exception of a callable ends the whole, and is thrown here, also after a stop. (Of a sort's
 //                comparison only before one.) The rest as Offload.
 // Cost:          one job. On an executor without oneTBB, in simulation and under the thread sanitizer, it runs in one
-//                thread, in order.
+//                thread, in order; there a sort that has begun is not stopped.
 // Source:        oneTBB: parallel_for, parallel_reduce, parallel_sort, with their automatic partitioning.
 #ifndef GYRE_RUNTIME_OFFLOAD_PARALLEL_H_
 #define GYRE_RUNTIME_OFFLOAD_PARALLEL_H_
@@ -102,8 +102,8 @@ class ParallelCalls {
 // Steps of an algorithm in one thread, between which it looks for a stop.
 inline constexpr size_t kSerialSteps = 1024;
 
-// A parallel algorithm as a Work: Body has T, RunParallel(context), and RunSerial(stop), which is true if it came to
-// its end.
+// A parallel algorithm as a Work: Body has T, RunParallel(context), and RunSerial(stop, is_whole), which says by `is_whole`
+// that it did not come to its end.
 template <class Body>
 class ParallelWork {
  public:

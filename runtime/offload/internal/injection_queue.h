@@ -34,7 +34,8 @@ class InjectionQueue {
   // False: it was popped, or is not here.
   bool Revoke(Job& job) noexcept;
 
-  // A Push that has returned before this is seen, unless its job was taken; a revoked one may be seen still.
+  // A Push that has returned before this is seen, unless its job was taken, or an older Push is under way: who does
+  // that one sees to both when it has returned. A revoked job may be seen still.
   bool LooksEmpty() const noexcept;
   bool IsFull() const noexcept { return in_line_.load(std::memory_order_relaxed) > 0; }
 
@@ -58,12 +59,13 @@ class InjectionQueue {
   //           seq_cst, because both are one side of "first I say, then I look": a push says "here is a job", then its
   //           caller looks for a thread that is awake; a thread says "I go", then looks here (LooksEmpty). And a pop
   //           says "here is room", then looks at in_line_; a push says "one is in line", then looks for room.
-  // job       Pop, Revoke:acq_rel   who gets the job has it alone.
+  // job       TryPush:release       what was written to the job before, its place in the line above all, for who revokes
+  //                                 it ahead of the sequence.
+  //           Pop, Revoke:acq_rel   who gets the job has it alone.
   // head_, tail_  relaxed: the sequences carry the order. LooksEmpty loads the front cell's number; a stale one only
-  // makes it
-  //           look at a cell that was popped, which is caught by comparing.
+  //           makes it look at a cell that was popped, which is caught by comparing.
   // place     relaxed: written before the job can be popped, by the thread that may revoke it or under the lock (see
-  // Revoke).
+  //           Revoke).
   static constexpr size_t kCacheLine = 64;
 
   const size_t mask_;

@@ -32,6 +32,11 @@ namespace {
 using testing::HookLog;
 using testing::InEveryWorld;
 
+// Under the thread sanitizer, and there alone. Every other configuration runs these tests.
+constexpr char kNoTbb[] =
+    "what oneTBB does is tested here, and Debian's library is not instrumented: under the thread sanitizer pools have plain "
+    "threads, and parallel algorithms run in one of them";
+
 TEST(ParallelFor, CallsItsFunctionOnceForEachIndex) {
   InEveryWorld([]() -> Task<> {
     std::vector<std::atomic<int>> calls(10'000);
@@ -110,7 +115,7 @@ TEST(ParallelSort, Sorts) {
 
 TEST(ParallelSort, StoppedItEndsStopped) {
   CpuPool pool(CpuPoolOptions().set_threads(2).set_owns_tbb(true));
-  if (!pool.has_tbb_workers()) GTEST_SKIP() << "under the thread sanitizer a sort can't be stopped";
+  if (!pool.has_tbb_workers()) GTEST_SKIP() << kNoTbb;
   std::binary_semaphore begun{0};
   std::atomic<bool> is_first{true};
   std::atomic<bool> was_asked{false};
@@ -189,7 +194,7 @@ TEST(ParallelFor, ACallMayBlockOnALoopThatOffloads) {
 TEST(CpuPool, NoJobBeginsInsideAnother) {
   for (int round = 0; round < 20; ++round) {
     CpuPool pool(CpuPoolOptions().set_threads(2).set_owns_tbb(true));  // a new one: its listener takes the first job
-    if (!pool.has_tbb_workers()) GTEST_SKIP() << "oneTBB's own waiting is what this is about";
+    if (!pool.has_tbb_workers()) GTEST_SKIP() << kNoTbb;
     std::binary_semaphore both_began{0};
     std::atomic<int> inside{0};
     std::atomic<bool> is_over{false};
@@ -227,7 +232,7 @@ TEST(CpuPool, NoJobBeginsInsideAnother) {
 
 TEST(ParallelFor, IsSpreadOverThePoolsThreads) {
   CpuPool pool(CpuPoolOptions().set_threads(4).set_owns_tbb(true));
-  if (!pool.has_tbb_workers()) GTEST_SKIP() << "under the thread sanitizer it runs in one thread";
+  if (!pool.has_tbb_workers()) GTEST_SKIP() << kNoTbb;
   std::atomic<int> inside{0};
   std::atomic<bool> have_met{false};
   auto meet = [&](int) {
