@@ -8,6 +8,7 @@
 #include "gyre/runtime/embedded_loop.h"
 
 #include <cerrno>
+#include <new>
 #include <optional>
 #include <string>
 
@@ -71,7 +72,11 @@ void EmbeddedCore::Finish() {
   if (is_done_) return;
   GYRE_CHECK(Loop::TryCurrent() == nullptr,
              "an EmbeddedLoop was destroyed inside a loop while its root still ran: destroy it from the host's code");
-  stop_handle_.RequestStop("its EmbeddedLoop was destroyed");
+  try {
+    stop_handle_.RequestStop("its EmbeddedLoop was destroyed");
+  } catch (const std::bad_alloc&) {  // for the text
+    stop_handle_.RequestStop();
+  }
   while (!is_done_) PollOnce(kNever);
 }
 

@@ -133,8 +133,11 @@ void Loop::RunUntil(const bool& is_done) {
 bool Loop::PollOnce(const bool& is_done, TimePoint until) {
   Enter();
   is_running_ = true;
-  if (is_done) poll_ticks_ = Ticks();
-  if (!is_done) Collect(until);
+  if (is_done) {
+    poll_ticks_ = Ticks();  // it could not start
+  } else {
+    Collect(until);
+  }
   bool is_asleep = false;
   while (!is_done && !is_asleep) {
     is_clock_stale_ = true;

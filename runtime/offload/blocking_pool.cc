@@ -8,24 +8,15 @@
 #include <system_error>
 
 #include "gyre/runtime/check.h"
-#include "gyre/runtime/log.h"
 
 namespace gyre {
-namespace {
-
-constexpr size_t kStartsForLowest = 32;
-
-}  // namespace
 
 BlockingPool::BlockingPool(const BlockingPoolOptions& options) : options_(options) {
   GYRE_CHECK(options.threads_max() > 0, "a BlockingPool needs a limit of at least one thread");
 }
 
 BlockingPool::~BlockingPool() {
-  if (abandoned() > 0) {
-    internal::Log("gyre: a BlockingPool ends while " + std::to_string(abandoned()) +
-                  " job(s) that were abandoned still run; it waits for them");
-  }
+  ReportAbandoned();
   std::unique_lock lock(mutex_);
   GYRE_CHECK(waiting_ == 0, "a BlockingPool was destroyed while jobs wait for it");
   is_ending_ = true;
@@ -89,7 +80,6 @@ absl::Status BlockingPool::StartThread() noexcept {
   }
 }
 
-// One start in 32 goes to the lowest priority that waits.
 Job* BlockingPool::Next() noexcept {
   const bool is_lowest_first = ++starts_ % kStartsForLowest == 0;
   for (int i = 0; i < kPriorities; ++i) {

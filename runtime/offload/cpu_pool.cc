@@ -27,7 +27,6 @@
 #include <condition_variable>
 #include <cstdint>
 #include <mutex>
-#include <string>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -62,7 +61,6 @@ constexpr bool kUseTbb = true;
 // What a drainer does before TBB's other work has its turn.
 constexpr int kJobsInARow = 64;
 constexpr uint64_t kTicksInARow = uint64_t{1} << 21;  // about a millisecond
-constexpr int kStartsForLowest = 32;
 constexpr size_t kSparesMax = 256;
 constexpr Duration kSpinMax = std::chrono::hours(1);
 
@@ -411,12 +409,7 @@ class CpuPool::Threads final : public internal::BlockingHost {
 
 CpuPool::CpuPool(const CpuPoolOptions& options) : threads_(std::make_unique<Threads>(*this, options)) {}
 
-CpuPool::~CpuPool() {
-  if (abandoned() > 0) {
-    internal::Log("gyre: a CpuPool ends while " + std::to_string(abandoned()) +
-                  " job(s) that were abandoned still run; it waits for them");
-  }
-}
+CpuPool::~CpuPool() { ReportAbandoned(); }
 
 int CpuPool::threads() const { return threads_->threads(); }
 absl::Status CpuPool::Submit(Job& job) noexcept {

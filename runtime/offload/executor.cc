@@ -1,5 +1,8 @@
 #include "gyre/runtime/offload/executor.h"
 
+#include <string>
+
+#include "gyre/runtime/log.h"
 #include "gyre/runtime/offload/job_limiter.h"
 
 namespace gyre {
@@ -12,6 +15,12 @@ void Executor::RunJob(Job& job) noexcept {
   running_.AddShared(internal::ReadTicks() - start);
   if (limiter != nullptr) limiter->Vacate();
   job.Finish();
+}
+
+void Executor::ReportAbandoned() const {
+  if (abandoned() == 0) return;
+  internal::Log("gyre: the pool \"" + std::string(name()) + "\" ends while " + std::to_string(abandoned()) +
+                " job(s) that were abandoned still run; it waits for them");
 }
 
 PoolMetrics Executor::metrics() const {

@@ -27,13 +27,14 @@ namespace gyre {
 class Executor;
 class JobLimiter;
 
-// Jobs of a higher priority start first; but one start in 32 goes to the lowest that waits, so that none starves.
+// Jobs of a higher priority start first; but one start in kStartsForLowest goes to the lowest that waits, so that none starves.
 enum class Priority : uint8_t {
   kHigh,
   kNormal,
   kLow,
 };
 inline constexpr int kPriorities = 3;
+inline constexpr int kStartsForLowest = 32;
 
 class Job : public internal::ListHook<Job> {
  public:
@@ -101,6 +102,8 @@ class Executor {
   static void MarkQueued(Job& job) noexcept { job.queued_ticks_ = internal::ReadTicks(); }
   // For the executor's threads. Nothing of the job may be touched afterwards.
   void RunJob(Job& job) noexcept;
+  // At the start of a destructor, which waits for them.
+  void ReportAbandoned() const;
 
  private:
   internal::TickHistogram queued_;

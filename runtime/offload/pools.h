@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "gyre/runtime/internal/executor_source.h"
+#include "gyre/runtime/metrics.h"
 #include "gyre/runtime/offload/blocking_pool.h"
 #include "gyre/runtime/offload/cpu_pool.h"
 #include "gyre/runtime/offload/executor.h"
@@ -53,6 +54,27 @@ class PoolOptions {
 
 namespace internal {
 
+// A pool that is made when it is first asked for.
+template <class Pool>
+class LazyPool {
+ public:
+  template <class Options>
+  Pool& Get(const Options& options) {
+    std::call_once(once_, [&] {
+      pool_ = std::make_unique<Pool>(options);
+      is_made_.store(true, std::memory_order_release);
+    });
+    return *pool_;
+  }
+  // Nothing of one that was not made.
+  PoolMetrics metrics() const { return is_made_.load(std::memory_order_acquire) ? pool_->metrics() : PoolMetrics(); }
+
+ private:
+  std::once_flag once_;
+  std::atomic<bool> is_made_{false};  // release: the pool is made. acquire: it may be asked.
+  std::unique_ptr<Pool> pool_;
+};
+
 class Pools final : public ExecutorSource {
  public:
   explicit Pools(const PoolOptions& options) : options_(options) {}
@@ -61,36 +83,21 @@ class Pools final : public ExecutorSource {
 
   Executor& cpu_executor() override {
     if (options_.cpu_executor() != nullptr) return *options_.cpu_executor();
-    std::call_once(cpu_once_, [this] {
-      cpu_ = std::make_unique<CpuPool>(options_.cpu());
-      has_cpu_.store(true, std::memory_order_release);
-    });
-    return *cpu_;
+    return cpu_.Get(options_.cpu());
   }
-  // Of pools that were made here.
-  PoolMetrics cpu_metrics() const { return has_cpu_.load(std::memory_order_acquire) ? cpu_->metrics() : PoolMetrics(); }
-  PoolMetrics blocking_metrics() const {
-    return has_blocking_.load(std::memory_order_acquire) ? blocking_->metrics() : PoolMetrics();
-  }
-
   Executor& blocking_executor() override {
     if (options_.blocking_executor() != nullptr) return *options_.blocking_executor();
-    std::call_once(blocking_once_, [this] {
-      blocking_ = std::make_unique<BlockingPool>(options_.blocking());
-      has_blocking_.store(true, std::memory_order_release);
-    });
-    return *blocking_;
+    return blocking_.Get(options_.blocking());
   }
+
+  // Of pools that were made here.
+  PoolMetrics cpu_metrics() const { return cpu_.metrics(); }
+  PoolMetrics blocking_metrics() const { return blocking_.metrics(); }
 
  private:
   const PoolOptions options_;
-  std::once_flag cpu_once_;
-  std::once_flag blocking_once_;
-  // release: the pool is made. acquire: it may be asked.
-  std::atomic<bool> has_cpu_{false};
-  std::atomic<bool> has_blocking_{false};
-  std::unique_ptr<CpuPool> cpu_;
-  std::unique_ptr<BlockingPool> blocking_;
+  LazyPool<CpuPool> cpu_;
+  LazyPool<BlockingPool> blocking_;
 };
 
 }  // namespace internal
