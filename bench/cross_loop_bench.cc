@@ -1,20 +1,15 @@
 // What does it cost to talk to another loop: a message, a call and its answer, waking it?
 //
-// The raw side of the ping-pong is what any two event loops have to do to wake one another: two threads, each asleep in
-// epoll_wait on an eventfd of its own that the other writes. (Edge-triggered and never read, which is the cheapest way.)
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
+// The raw side of the ping-pong is what any two event loops have to do to wake one another: see RawSleeper.
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <vector>
 
 #include "gyre/bench/cost_table.h"
+#include "gyre/bench/raw_sleeper.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/run_on.h"
 #include "gyre/runtime/runtime.h"
@@ -44,34 +39,6 @@ double PingPong(const RuntimeOptions& options, uint64_t count) {
 
 double GyrePingPong(uint64_t count) { return PingPong(TwoLoops(), count); }
 double GyreSpinningPingPong(uint64_t count) { return PingPong(TwoSpinningLoops(), count); }
-
-// One thread's end of the raw ping-pong.
-class RawSleeper {
- public:
-  RawSleeper() : event_(eventfd(0, EFD_CLOEXEC)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;
-    if (event_ < 0 || epoll_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event) != 0) std::abort();
-  }
-  RawSleeper(const RawSleeper&) = delete;
-  RawSleeper& operator=(const RawSleeper&) = delete;
-  ~RawSleeper() {
-    close(event_);
-    close(epoll_);
-  }
-  void Wake() const {
-    const uint64_t one = 1;
-    if (write(event_, &one, sizeof(one)) != sizeof(one)) std::abort();
-  }
-  void Sleep() const {
-    epoll_event event;
-    if (epoll_wait(epoll_, &event, 1, -1) != 1) std::abort();
-  }
-
- private:
-  int event_;
-  int epoll_;
-};
 
 double RawPingPong(uint64_t count) {
   const RawSleeper here;

@@ -2,23 +2,20 @@
 //
 // The raw side hands each job to oneTBB itself: tbb::task_arena::enqueue, and an eventfd that the job writes and an
 // epoll_wait that waits for it; tbb::parallel_for for the parallel loop.
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <tbb/parallel_for.h>
 #include <tbb/task_arena.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "gyre/bench/cost_table.h"
+#include "gyre/bench/raw_sleeper.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/offload/cpu_pool.h"
 #include "gyre/runtime/offload/offload.h"
@@ -56,34 +53,6 @@ class TimedExecutor final : public Executor {
   double elapsed_ns_ = 0;
 };
 
-// A loop's end of a raw round trip.
-class RawWaiter {
- public:
-  RawWaiter() : event_(eventfd(0, EFD_CLOEXEC)), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
-    epoll_event event{};
-    event.events = EPOLLIN | EPOLLET;
-    if (event_ < 0 || epoll_ < 0 || epoll_ctl(epoll_, EPOLL_CTL_ADD, event_, &event) != 0) std::abort();
-  }
-  RawWaiter(const RawWaiter&) = delete;
-  RawWaiter& operator=(const RawWaiter&) = delete;
-  ~RawWaiter() {
-    close(event_);
-    close(epoll_);
-  }
-  void Tell() const {
-    const uint64_t one = 1;
-    if (write(event_, &one, sizeof(one)) != sizeof(one)) std::abort();
-  }
-  void Wait() const {
-    epoll_event event;
-    if (epoll_wait(epoll_, &event, 1, -1) != 1) std::abort();
-  }
-
- private:
-  int event_;
-  int epoll_;
-};
-
 // --- an empty job, there and back, one at a time
 
 double GyreRoundTrip(uint64_t count) {
@@ -108,10 +77,10 @@ double GyreBlockingRoundTrip(uint64_t count) {
 
 double RawRoundTrip(uint64_t count) {
   tbb::task_arena arena;
-  const RawWaiter waiter;
+  const RawSleeper loop;
   auto round_trip = [&] {
-    arena.enqueue([&waiter] { waiter.Tell(); });
-    waiter.Wait();
+    arena.enqueue([&loop] { loop.Wake(); });
+    loop.Sleep();
   };
   round_trip();
   const Stopwatch watch;
@@ -136,13 +105,13 @@ double GyreSubmitAsleep(uint64_t count) {
 
 double RawSubmitAsleep(uint64_t count) {
   tbb::task_arena arena;
-  const RawWaiter waiter;
+  const RawSleeper loop;
   double elapsed = 0;
   for (uint64_t i = 0; i < count; ++i) {
     const Stopwatch watch;
-    arena.enqueue([&waiter] { waiter.Tell(); });
+    arena.enqueue([&loop] { loop.Wake(); });
     elapsed += watch.ElapsedNs();
-    waiter.Wait();
+    loop.Sleep();
     std::this_thread::sleep_for(2ms);  // until oneTBB's threads are asleep, as gyre's are in the row's other side
   }
   return elapsed;

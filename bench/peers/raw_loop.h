@@ -1,14 +1,16 @@
-// RawLoop: the least that an event loop needs to be sent messages: a stack with a flag for "asleep", an eventfd and an
-// epoll.
+// RawLoop: the least that an event loop needs to be sent messages: a stack with a flag for "asleep", and a
+// RawSleeper.
 //
 // Thread-safety: Post from any thread; the rest on the loop's own.
 // Lifetime:      messages belong to those who post them, and outlive their Run.
-// Errors:        what the system refuses ends the process through ServerFailed.
+// Errors:        what the system refuses ends the process.
 // Cost:          an atomic each way; a write and an epoll_wait where the loop sleeps. Nothing is allocated.
 #ifndef GYRE_BENCH_PEERS_RAW_LOOP_H_
 #define GYRE_BENCH_PEERS_RAW_LOOP_H_
 
 #include <atomic>
+
+#include "gyre/bench/raw_sleeper.h"
 
 namespace gyre::bench {
 
@@ -28,10 +30,9 @@ class RawMessage {
 
 class RawLoop {
  public:
-  RawLoop();
+  RawLoop() = default;
   RawLoop(const RawLoop&) = delete;
   RawLoop& operator=(const RawLoop&) = delete;
-  ~RawLoop();
 
   void Post(RawMessage& message);
 
@@ -44,13 +45,11 @@ class RawLoop {
     void Run() override {}
   };
 
-  void Wake() const;
   // The messages so far, the oldest first; null if there are none.
   RawMessage* TakeAll();
   void Sleep();
 
-  const int event_;
-  const int epoll_;
+  const RawSleeper sleeper_;
   bool is_stopped_ = false;
   Parked parked_;
   // null (awake, empty), &parked_ (asleep, empty) or the newest of a stack of messages.
