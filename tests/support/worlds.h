@@ -5,49 +5,28 @@
 
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <string>
 #include <vector>
 
-#include "gtest/gtest.h"
 #include "gyre/runtime/errors.h"
+#include "gyre/runtime/loop.h"
 #include "gyre/runtime/run.h"
-#include "gyre/runtime/sim/sim_world.h"
 #include "gyre/runtime/task.h"
 
 namespace gyre::testing {
 
 inline constexpr uint64_t kWorldSeeds = 12;
 
+// One type for every test's root: a test that brought its own would have the runtime's templates compiled for itself.
+using WorldRoot = std::function<Task<>()>;
+
 // In virtual time. Calm worlds keep the order of the ready queue.
-template <class Root>
-void InCalmSimulation(Root root) {
-  SCOPED_TRACE("calm simulation");
-  SimWorld world(1, SimOptions::Calm());
-  world.Run(root);
-}
-
-template <class Root>
-void InSimulation(Root root) {
-  InCalmSimulation(root);
-  for (uint64_t seed = 1; seed <= kWorldSeeds && !::testing::Test::HasFailure(); ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    SimWorld world(seed);
-    world.Run(root);
-  }
-}
-
-template <class Root>
-void OnEpoll(Root root) {
-  SCOPED_TRACE("epoll");
-  Run(RunOptions().set_backend(BackendKind::kEpoll), root);
-}
-
+void InCalmSimulation(const WorldRoot& root);
+void InSimulation(const WorldRoot& root);
+void OnEpoll(const WorldRoot& root);
 // For claims that need no time to pass, or very little.
-template <class Root>
-void InEveryWorld(Root root) {
-  InSimulation(root);
-  OnEpoll(root);
-}
+void InEveryWorld(const WorldRoot& root);
 
 // What the unhandled-error hook was told, as text.
 class HookLog {
