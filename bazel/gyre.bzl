@@ -44,7 +44,8 @@ def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_g
       copts: on top of gyre's.
       size: small: a second or two, 60 s at most.
       use_gtest_main: False where the test has a main of its own.
-      **kwargs: as for cc_test. Tags in use: uring, stress, exclusive, no-asan, no-tsan.
+      **kwargs: as for cc_test. Tags in use: uring, stress, exclusive, no-asan, no-tsan; core: the gate also runs it at -O0 and with
+        gcc under ASan; single-thread: the gate leaves it out under TSan, tests/tidy checks that it has no second thread.
     """
     cc_test(
         name = name,

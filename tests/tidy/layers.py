@@ -1,4 +1,4 @@
-"""Which folder may include what, no include cycle, every file in a BUILD file, clocks and sleeps."""
+"""Which folder may include what, no include cycle, every file in a BUILD file, clocks, sleeps and threads."""
 import os
 import re
 
@@ -22,14 +22,22 @@ _CLOCK = re.compile(r"\b(?:steady_clock|system_clock|high_resolution_clock)\s*::
                     r"|(?<![.>\w])(?:clock_gettime|gettimeofday)\s*\(|\babsl::Now\s*\(")
 _SLEEP = re.compile(r"\bsleep_(?:for|until)\s*\(|\babsl::SleepFor\s*\("
                     r"|(?<![\w.>])(?:sleep|usleep|nanosleep|clock_nanosleep)\s*\(")
+# What brings a second thread into a test.
+_THREAD = re.compile(r"\bstd::j?thread\b|\bstd::async\b|\bpthread_create\b|\b(?:gyre::)?Runtime\b\s+\w+\s*[;({]"
+                     r"|\bOffload(?:Blocking)?\s*\(|\bParallel(?:For|Reduce|Sort)\s*\(|\b(?:Cpu|Blocking)Pool\b")
+_TARGET = re.compile(r"^\w+\(\n.*?^\)", re.M | re.S)
+_NAME = re.compile(r'name = "(\w+)"')
 
 
 def check(sources, builds):
     findings = []
+    single_threads = _single_threads(builds)
     for source in sources.values():
         findings += _arrows(source, sources)
         findings += _clocks_and_sleeps(source)
         findings += _unnamed(source.path, builds)
+        if source.path in single_threads:
+            findings += _threads(source)
     return findings + list(_cycles(sources))
 
 
@@ -58,6 +66,18 @@ def _clocks_and_sleeps(source):
     if layer == "tests" and not source.path.startswith("tests/stress/"):
         for match in _SLEEP.finditer(source.code):
             yield source.finding("sleep", match.start(), "no real sleeping outside tests/stress: use virtual time")
+
+
+def _single_threads(builds):
+    """The sources of the tests that the gate leaves out under the thread sanitizer."""
+    return {os.path.join(package, _NAME.search(target).group(1) + ".cc")
+            for package, text in builds.items()
+            for target in _TARGET.findall(text) if '"single-thread"' in target}
+
+
+def _threads(source):
+    for match in _THREAD.finditer(source.code):
+        yield source.finding("thread", match.start(), 'has several threads: its target can\'t be tagged "single-thread"')
 
 
 def _unnamed(path, builds):

@@ -30,6 +30,11 @@ CASES = (
     ("sleep", "tests/io/a.cc", "usleep(10);\n"),
     (None, "tests/io/a.cc", "co_await SleepFor(1ms);\n"),
     (None, "tests/stress/a.cc", "std::this_thread::sleep_for(1ms);\n"),
+    ("thread", "tests/io/single.cc", "std::thread other([] {});\n"),
+    ("thread", "tests/io/single.cc", "Runtime runtime(options);\n"),
+    ("thread", "tests/io/single.cc", "co_await Offload([] { return 1; });\n"),
+    (None, "tests/io/single.cc", "std::this_thread::get_id();\n"),
+    (None, "tests/io/a.cc", "std::thread other([] {});\n"),
     ("unnamed", "tests/io/forgotten_test.cc", "\n"),
     ("condition", "io/a.cc", "Task<> F() { if (co_await G()) H(); }\n"),
     ("condition", "io/a.cc", "Task<> F() { while (!(co_await G()).ok()) H(); }\n"),
@@ -60,6 +65,7 @@ _BUILDS = {
     for folder in ("runtime", "runtime/internal", "runtime/offload", "runtime/backend", "sync", "io", "bench/peers", "examples",
                    "tests", "tests/io", "tests/stress")
 }
+_BUILDS["tests/io"] += '\ngyre_cc_test(\n    name = "single",\n    srcs = ["single.cc"],\n    tags = ["single-thread"],\n)\n'
 
 
 def run(check_tree):
