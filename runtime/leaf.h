@@ -117,6 +117,12 @@ class Leaf : public internal::Runnable {
   void Run() override;
   void Drop() noexcept override;
 
+  // The Run of a leaf that used SuspendBehindReady: it never waited, and has nothing to undo.
+  void RunBehindReady() {
+    if (waiter_->scope()->StopRequested()) [[unlikely]] return internal::UnwindStopped(*waiter_);
+    internal::Resume(*waiter_);
+  }
+
   // For operations that are tried again from the ready queue while they still count as waiting (Op).
   void RunCompleted(bool is_stopped);
 

@@ -29,6 +29,7 @@ class [[nodiscard]] YieldAwaiter final : public Leaf {
 
  private:
   void OnStop() noexcept override {}  // it never waits
+  void Run() override { RunBehindReady(); }
 };
 
 enum class SleepKind : uint8_t {
