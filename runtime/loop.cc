@@ -228,7 +228,7 @@ void Loop::RunReady(const bool& is_done) {
   int32_t in_a_row = 0;
   int until_check = until_check_;  // in a register: a short task costs little more than counting it
   int left = kTasksPerTurnMax;
-  for (; left > 0; --left) {
+  while (left > 0) {
     internal::Runnable* node = nullptr;
     if (core_.run_next != nullptr) [[unlikely]] {
       node = std::exchange(core_.run_next, nullptr);
@@ -239,6 +239,7 @@ void Loop::RunReady(const bool& is_done) {
       if (core_.last_of_turn == nullptr) break;
       node = &core_.TakeFront();
     }
+    --left;
     internal::tls_budget = internal::kTransferBudget;
     node->Run();
     core_.RunFinished();
