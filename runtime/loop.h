@@ -33,6 +33,7 @@
 #include "gyre/runtime/internal/guests.h"
 #include "gyre/runtime/internal/loop_bound.h"
 #include "gyre/runtime/internal/loop_core.h"
+#include "gyre/runtime/internal/message.h"
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/internal/tick_histogram.h"
 #include "gyre/runtime/internal/timer_wheel.h"
@@ -60,7 +61,7 @@ class TimerEvent : public TimerNode {
 
 // A callable in the ready queue or the inbox; runs once, then deletes itself.
 template <class F>
-class Callback final : public Runnable {
+class Callback final : public Runnable, public Message {
  public:
   explicit Callback(F&& callable) : Runnable(/*is_ordered=*/true), callable_(std::move(callable)) {}
   explicit Callback(const F& callable) : Runnable(/*is_ordered=*/true), callable_(callable) {}

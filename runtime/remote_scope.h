@@ -18,6 +18,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "gyre/runtime/internal/message.h"
 #include "gyre/runtime/internal/remote_link.h"
 #include "gyre/runtime/internal/runnable.h"
 #include "gyre/runtime/loop.h"
@@ -31,7 +32,7 @@ std::shared_ptr<RemoteLink> RemoteLinkOf(Scope& scope);
 
 // A child on its way.
 template <class F, class... Args>
-class RemoteSpawn final : public Runnable {
+class RemoteSpawn final : public Runnable, public Message {
  public:
   template <class G, class... As>
   explicit RemoteSpawn(std::shared_ptr<RemoteLink> link, G&& f, As&&... args)
