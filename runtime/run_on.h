@@ -69,7 +69,8 @@ class RemoteCall : public RemoteRun {
 
  protected:
   template <class G, class... As>
-  explicit RemoteCall(std::in_place_t, G&& f, As&&... args) : f_(std::forward<G>(f)), args_(std::forward<As>(args)...) {}
+  explicit RemoteCall(std::in_place_t, G&& f, As&&... args)
+      : RemoteRun(kIsTask<std::invoke_result_t<F&, Args...>>), f_(std::forward<G>(f)), args_(std::forward<As>(args)...) {}
   ~RemoteCall() = default;
 
  private:
@@ -98,7 +99,6 @@ class RemoteCall : public RemoteRun {
     ReplaceOutcome(outcome_, [&reason] { return Outcome<T>::FromStop(std::move(reason)); });
   }
 
-  Outcome<T> outcome_;
   void SetUnavailable() noexcept final {
     try {
       absl::Status status = absl::UnavailableError("the loop that was to run this has ended");
@@ -112,6 +112,7 @@ class RemoteCall : public RemoteRun {
     }
   }
 
+  Outcome<T> outcome_;
   F f_;
   [[no_unique_address]] std::tuple<Args...> args_;
 };

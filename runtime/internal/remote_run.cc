@@ -1,5 +1,6 @@
 #include "gyre/runtime/internal/remote_run.h"
 
+#include <new>
 #include <utility>
 
 #include "gyre/runtime/loop.h"
@@ -31,23 +32,24 @@ void RemoteRun::Let() noexcept {
 // From the loop's queues: first to start, then, reaped, because the frames have ended.
 void RemoteRun::Run() {
   if (phase_ == Phase::kSent) return Start();
-  loop_->core().current = &*strand_;
+  loop_->core().current = strand_;
   TakeOutcome(std::exchange(frame_, nullptr));
   End();
 }
 
 void RemoteRun::Start() {
+  if (!is_coroutine_ && context_ == nullptr) return Call();
   if (!loop_->guests().Enter()) return Drop();
   is_guest_ = true;
   phase_ = Phase::kRunning;
-  strand_.emplace(loop_->guests().group());
   try {
+    MakeStrand();
     if (context_ != nullptr) {
       strand_->extras().context = std::move(context_);
       loop_->core().has_context = true;
     }
     if (is_stop_early_) strand_->RequestStop(std::move(reason_));
-    loop_->core().current = &*strand_;
+    loop_->core().current = strand_;
     frame_ = Begin();
   } catch (...) {
     SetException(std::current_exception());
@@ -55,6 +57,23 @@ void RemoteRun::Start() {
   if (frame_ == nullptr) return End();
   frame_->Start(*strand_, static_cast<Boundary&>(*this));
   Resume(*frame_);
+}
+
+// Nothing can be stopped or waited for in there: as a posted callback.
+void RemoteRun::Call() {
+  if (loop_->guests().is_closed()) return Drop();
+  try {
+    Begin();
+  } catch (...) {
+    SetException(std::current_exception());
+  }
+  phase_ = Phase::kEnded;
+  Let();
+}
+
+void RemoteRun::MakeStrand() {
+  void* const memory = AllocateFrame(sizeof(Guests::Strand));
+  strand_ = new (memory) Guests::Strand(loop_->guests().group());
 }
 
 // The loop takes no more, or has ended with the message unread.
@@ -78,7 +97,10 @@ void RemoteRun::OnStopped() noexcept {
 void RemoteRun::End() noexcept {
   phase_ = Phase::kEnded;
   loop_->core().current = nullptr;
-  strand_.reset();
+  if (strand_ != nullptr) {
+    strand_->~Strand();
+    FreeFrame(strand_, sizeof(Guests::Strand));
+  }
   Let();
 }
 

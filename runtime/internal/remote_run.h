@@ -1,11 +1,12 @@
-// RemoteRun: one coroutine that another thread has sent to a loop: its way there, its life, its stop, and its end. RunOn
-// and BlockOn are what people call; they say what the end means for who has sent it.
+// RemoteRun: one coroutine or call that another thread has sent to a loop: its way there, its life, its stop, and its end.
+// RunOn and BlockOn are what people call; they say what the end means for who has sent it.
 //
 // Thread-safety: Send and SendStop by the sender; what is virtual by the loop's thread, but for OnEnd (see there).
 // Lifetime:      the sender's, until OnEnd. The loop must outlive that; once Begin was called, it does by itself.
 // Cancellation:  SendStop asks the coroutine's strand to stop. The end is told when both the coroutine has ended and that
 //                request has arrived, so nothing of either is under way any more.
-// Cost:          two messages, three with a stop; no allocation beside the frame.
+// Cost:          two messages, three with a stop; no allocation beside the frame and the strand, which both come from the
+//                loop's frame pool: what runs there writes to lines that this loop's CPU has.
 #ifndef GYRE_RUNTIME_INTERNAL_REMOTE_RUN_H_
 #define GYRE_RUNTIME_INTERNAL_REMOTE_RUN_H_
 
@@ -13,7 +14,6 @@
 #include <coroutine>
 #include <cstdint>
 #include <exception>
-#include <optional>
 
 #include "gyre/runtime/internal/context.h"
 #include "gyre/runtime/internal/guests.h"
@@ -34,7 +34,8 @@ class RemoteRun : public Boundary {
   void SendStop(StopReason&& reason) noexcept;
 
  protected:
-  RemoteRun() : note_(*this) {}
+  // `is_coroutine`: Begin makes one. Otherwise all is done in it, which needs no strand unless there are context values.
+  explicit RemoteRun(bool is_coroutine) : is_coroutine_(is_coroutine), note_(*this) {}
   ~RemoteRun() = default;
 
   // Makes the coroutine; or gives null, with the outcome in place.
@@ -72,6 +73,8 @@ class RemoteRun : public Boundary {
   std::coroutine_handle<> OnDone(PromiseBase& frame) noexcept final;
   void OnStopped() noexcept final;
   void Start();
+  void Call();
+  void MakeStrand();
   void End() noexcept;
   void ArriveStop() noexcept;
   // One of those that hold the object lets go of it.
@@ -80,9 +83,8 @@ class RemoteRun : public Boundary {
   Loop* loop_ = nullptr;
   ContextRef context_;
   PromiseBase* frame_ = nullptr;
-  std::optional<Guests::Strand> strand_;
-  StopNote note_;
-  StopReason reason_;
+  Guests::Strand* strand_ = nullptr;
+  const bool is_coroutine_;
   Phase phase_ = Phase::kSent;
   bool is_guest_ = false;
   bool is_stop_early_ = false;  // it arrived before the start, as it may in a simulation
@@ -90,6 +92,8 @@ class RemoteRun : public Boundary {
   // Let:acq_rel       the last to let go has seen all that the other wrote: OnEnd may hand the outcome on.
   // SendStop:relaxed  only claims a place, or sees that there is nothing left to stop; the note's push publishes.
   std::atomic<uint8_t> holders_{1};
+  StopNote note_;
+  StopReason reason_;
 };
 
 }  // namespace gyre::internal
