@@ -11,6 +11,7 @@
 #include "gyre/io/tcp_listener.h"
 #include "gyre/io/tcp_options.h"
 #include "gyre/io/tcp_stream.h"
+#include "gyre/io/until_interrupted.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/block_on.h"
