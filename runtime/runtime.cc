@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "absl/cleanup/cleanup.h"
 #include "gyre/runtime/internal/usable_cpus.h"
@@ -105,11 +106,48 @@ void EveryLoop::Arrive() noexcept {
   for (Bridge<>& end : ends_) end.Complete();
 }
 
+absl::StatusOr<std::unique_ptr<Backend>> ThreadHost::OpenBackend(const RunOptions& options) {
+  return MakeBackend(options);
+}
+
+absl::Status ThreadHost::RunAll(std::vector<HostedLoop>& loops, const RunOptions& options) {
+  const std::vector<int> cpus = pins_loops_ ? AffinityCpus() : std::vector<int>();
+  auto run = [&](size_t index) {
+    std::optional<PinnedThread> pinned;
+    if (!cpus.empty()) pinned.emplace(cpus[index % cpus.size()]);
+    loops[index].root->RunOn(*loops[index].loop, options);
+    loops[index].on_end();
+  };
+  StartingLine line;
+  std::vector<std::thread> threads;
+  const absl::Cleanup join = [&] {
+    line.Decide(false);  // unless it was decided before
+    for (std::thread& thread : threads) thread.join();
+  };
+  threads.reserve(loops.size() - 1);
+  for (size_t i = 1; i < loops.size(); ++i) {
+    try {
+      threads.emplace_back([&, i] {
+        if (!line.Wait()) return;
+        NameThread(i);
+        run(i);
+      });
+    } catch (const std::system_error& error) {
+      return StatusFromErrno(error.code().value(), "start a thread for loop " + std::to_string(i));
+    }
+  }
+  line.Decide(true);
+  run(0);
+  return absl::OkStatus();
+}
+
 }  // namespace internal
 
 Runtime::Runtime(RuntimeOptions options)
     : options_(std::move(options)),
       loops_(options_.loops() != 0 ? options_.loops() : static_cast<size_t>(internal::UsableCpus())),
+      threads_(options_.pin_loops()),
+      host_(options_.host() != nullptr ? *options_.host() : threads_),
       pools_(options_.run_options().pools()) {}
 
 Runtime::~Runtime() { GYRE_CHECK(!is_running_, "a Runtime was destroyed while it runs"); }
@@ -124,59 +162,29 @@ RuntimeMetrics Runtime::metrics() const {
 
 absl::Status Runtime::OpenLoops() {
   for (size_t i = 0; i < loops_; ++i) {
-    absl::StatusOr<std::unique_ptr<Backend>> backend = internal::MakeBackend(options_.run_options());
+    absl::StatusOr<std::unique_ptr<Backend>> backend = host_.OpenBackend(options_.run_options());
     if (!backend.ok()) return backend.status();
     hosts_.push_back(std::make_unique<Host>(*std::move(backend), pools_));
   }
   return absl::OkStatus();
 }
 
-absl::Status Runtime::RunLoops(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other) {
+absl::Status Runtime::RunLoops(const std::function<internal::RootBase&(size_t)>& root_of,
+                               const std::function<void(size_t)>& on_end) {
   GYRE_CHECK(!std::exchange(is_running_, true), "a Runtime was asked to run while it runs already");
   GYRE_CHECK(Loop::TryCurrent() == nullptr, "Runtime::Run was called on a thread whose loop is running");
   absl::Status status;
   try {
-    status = OpenAndRun(run_first, run_other);
+    status = OpenLoops();
+    std::vector<internal::HostedLoop> loops;
+    for (size_t i = 0; i < hosts_.size(); ++i) loops.push_back({&loop(i), &root_of(i), [&on_end, i] { on_end(i); }});
+    if (status.ok()) status = host_.RunAll(loops, options_.run_options());
   } catch (const std::bad_alloc&) {
     status = absl::ResourceExhaustedError("no memory to start a runtime's loops");
   }
   hosts_.clear();
   is_running_ = false;
   return status;
-}
-
-// Throws std::bad_alloc before anything has run.
-absl::Status Runtime::OpenAndRun(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other) {
-  if (absl::Status status = OpenLoops(); !status.ok()) return status;
-  const std::vector<int> cpus = options_.pin_loops() ? internal::AffinityCpus() : std::vector<int>();
-  auto pin = [&cpus](size_t index, std::optional<internal::PinnedThread>& pinned) {
-    if (!cpus.empty()) pinned.emplace(cpus[index % cpus.size()]);
-  };
-  internal::StartingLine line;
-  std::vector<std::thread> threads;
-  const absl::Cleanup join = [&] {
-    line.Decide(false);  // unless it was decided before
-    for (std::thread& thread : threads) thread.join();
-  };
-  threads.reserve(loops_ - 1);
-  for (size_t i = 1; i < loops_; ++i) {
-    try {
-      threads.emplace_back([&, i] {
-        if (!line.Wait()) return;
-        internal::NameThread(i);
-        std::optional<internal::PinnedThread> pinned;
-        pin(i, pinned);
-        run_other(i);
-      });
-    } catch (const std::system_error& error) {
-      return internal::StatusFromErrno(error.code().value(), "start a thread for loop " + std::to_string(i));
-    }
-  }
-  line.Decide(true);
-  std::optional<internal::PinnedThread> pinned;
-  pin(0, pinned);
-  run_first();
-  return absl::OkStatus();
 }
 
 }  // namespace gyre

@@ -19,22 +19,24 @@
 
 #include <concepts>
 #include <cstddef>
+#include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <new>
-#include <thread>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/backend.h"
 #include "gyre/runtime/bridge.h"
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
+#include "gyre/runtime/internal/loop_host.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/offload/pools.h"
 #include "gyre/runtime/run.h"
@@ -83,17 +85,37 @@ class RuntimeOptions {
     return *this;
   }
 
+  // For SimWorld::Loops, instead of threads. Then backend, pinning and pools are the host's, whatever is set here.
+  RuntimeOptions& set_host(internal::LoopHost& host) {
+    host_ = &host;
+    return *this;
+  }
+
   size_t loops() const { return loops_; }
   bool pin_loops() const { return pin_loops_; }
   const RunOptions& run_options() const { return run_options_; }
+  internal::LoopHost* host() const { return host_; }
 
  private:
   size_t loops_ = 0;
   bool pin_loops_ = false;
   RunOptions run_options_;
+  internal::LoopHost* host_ = nullptr;
 };
 
 namespace internal {
+
+// A thread for each loop but the first.
+class ThreadHost final : public LoopHost {
+ public:
+  explicit ThreadHost(bool pins_loops) : pins_loops_(pins_loops) {}
+
+  absl::StatusOr<std::unique_ptr<Backend>> OpenBackend(const RunOptions& options) override;
+  absl::Status RunAll(std::vector<HostedLoop>& loops, const RunOptions& options) override;
+
+ private:
+  const bool pins_loops_;
+};
 
 // The callables of RunOnEveryLoop: the first failure, and the end of all. Thread-safe.
 class EveryLoop {
@@ -179,20 +201,25 @@ class Runtime {
   decltype(auto) Run(Root&& root) {
     using FirstTask = internal::RootTask<std::decay_t<Root>>;
     using T = typename FirstTask::T;
-    FirstTask task(std::forward<Root>(root));
+    FirstTask first(std::forward<Root>(root));
     std::vector<Bridge<>> ends(loops_);
-    auto run_first = [&] {
-      task.RunOn(loop(0), options_.run_options());
-      for (size_t i = 1; i < loops_; ++i) ends[i].Complete();
+    auto make_other = [&ends](size_t index) { return [&ends, index] { return WaitFor(ends[index]); }; };
+    std::deque<internal::RootTask<decltype(make_other(0))>> others;
+    for (size_t i = 1; i < loops_; ++i) others.emplace_back(make_other(i));
+    auto root_of = [&](size_t index) -> internal::RootBase& {
+      if (index == 0) return first;
+      return others[index - 1];
     };
-    // Without memory for so much as this, a loop just ends: what is sent to it then is kUnavailable.
-    auto run_other = [&](size_t index) { static_cast<void>(RunRoot(index, [&] { return WaitFor(ends[index]); })); };
-    const absl::Status status = RunLoops(run_first, run_other);
+    // Without memory for so much as WaitFor, a loop just ends: what is sent to it then is kUnavailable.
+    auto on_end = [&](size_t index) {
+      for (size_t i = 1; index == 0 && i < loops_; ++i) ends[i].Complete();
+    };
+    const absl::Status status = RunLoops(root_of, on_end);
     if (!status.ok()) {
       if constexpr (internal::kIsStatusLike<T>) return T(status);
       throw StatusError(status);
     }
-    return task.Result();
+    return first.Result();
   }
 
   // Calls `f(number of the loop)`, or `f()`, a Task<> or Task<absl::Status>, on every loop, each with its own copy of `f`;
@@ -202,14 +229,21 @@ class Runtime {
   absl::Status RunOnEveryLoop(F f) {
     internal::EveryLoop group(loops_);
     std::vector<F> callables(loops_, f);
-    auto run = [&](size_t index) {
-      auto root = [&] { return internal::RunAsOneOfMany(group, index, callables[index]); };
-      if (std::exception_ptr failure = RunRoot(index, root)) {  // there was no memory for it
-        group.Fail(std::move(failure));
+    auto make_root = [&group, &callables](size_t index) {
+      return [&group, &callables, index] { return internal::RunAsOneOfMany(group, index, callables[index]); };
+    };
+    std::deque<internal::RootTask<decltype(make_root(0))>> roots;
+    for (size_t i = 0; i < loops_; ++i) roots.emplace_back(make_root(i));
+    auto root_of = [&roots](size_t index) -> internal::RootBase& { return roots[index]; };
+    auto on_end = [&roots, &group](size_t index) {
+      try {
+        roots[index].Result();
+      } catch (...) {  // there was no memory for it
+        group.Fail(std::current_exception());
         group.Arrive();
       }
     };
-    const absl::Status status = RunLoops([&run] { run(0); }, run);
+    const absl::Status status = RunLoops(root_of, on_end);
     if (!status.ok() || group.failure() == nullptr) return status;
     try {
       std::rethrow_exception(group.failure());
@@ -229,27 +263,16 @@ class Runtime {
 
   static Task<> WaitFor(Bridge<>& end) { co_await end.Wait(); }
 
-  // Gives what `make_task` has thrown, or its task.
-  template <class MakeTask>
-  std::exception_ptr RunRoot(size_t index, MakeTask make_task) {
-    internal::RootTask<MakeTask> task(std::move(make_task));
-    task.RunOn(loop(index), options_.run_options());
-    try {
-      task.Result();
-    } catch (...) {
-      return std::current_exception();
-    }
-    return nullptr;
-  }
-
-  // Makes the loops; runs `run_first()` here and `run_other(i)` on a thread each, until all return; ends the loops. If they
-  // can't be made, or started, a status says why, and nothing has run. The callables don't throw.
-  absl::Status RunLoops(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other);
+  // Makes the loops, and runs the root of each to its end. If they can't be made, or started, a status says why, and nothing
+  // has run.
+  absl::Status RunLoops(const std::function<internal::RootBase&(size_t)>& root_of,
+                        const std::function<void(size_t)>& on_end);
   absl::Status OpenLoops();
-  absl::Status OpenAndRun(const std::function<void()>& run_first, const std::function<void(size_t)>& run_other);
 
   const RuntimeOptions options_;
   const size_t loops_;
+  internal::ThreadHost threads_;
+  internal::LoopHost& host_;
   internal::Pools pools_;
   std::vector<std::unique_ptr<Host>> hosts_;  // while it runs
   bool is_running_ = false;
