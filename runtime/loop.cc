@@ -58,6 +58,10 @@ void internal::UsedOnWrongThread(const LoopCore& home, const char* what) {
                 std::string(what) + " was used outside of its loop, which does not run just now: Post to it" +
                     home.thread.ToString());
   }
+  if (!home.thread.IsAnother()) {
+    CheckFailed(__FILE__, __LINE__, "tls_loop == home",
+                std::string(what) + " was used on another loop than its own, in a simulation whose loops share a thread");
+  }
   CheckFailed(__FILE__, __LINE__, "tls_loop == home",
               std::string(what) + " was used on another thread than its loop's" + home.thread.ToString());
 }
@@ -120,11 +124,17 @@ void Loop::RunUntil(const bool& is_done) {
              "gyre::Run was called on a thread whose loop is running: await the task instead");
   GYRE_CHECK(!is_running_, "this loop is already running");
   Enter();
-  is_running_ = true;
-  core_.scheduling_rng = backend_.scheduling_rng();
-  poll_ticks_ = check_ticks_ = Ticks();
+  Begin();
   while (!is_done) Turn(is_done);
   End();
+  Leave();
+}
+
+void Loop::RunTurn(const bool& is_done) {
+  Enter();
+  if (!is_running_) Begin();
+  if (!is_done) Turn(is_done);
+  if (is_done) End();
   Leave();
 }
 
@@ -182,6 +192,12 @@ void Loop::Enter() {
   core_.thread.Enter();
   internal::tls_loop = &core_;
   internal::tls_pool = internal::HasAllocationHook() ? internal::FramePool::Outside() : &core_.pool;
+}
+
+void Loop::Begin() {
+  is_running_ = true;
+  core_.scheduling_rng = backend_.scheduling_rng();
+  poll_ticks_ = check_ticks_ = Ticks();
 }
 
 void Loop::Leave() {

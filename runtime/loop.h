@@ -197,6 +197,10 @@ class Loop {
   // is destroyed without running.
   void RunUntil(const bool& is_done);
 
+  // RunUntil in parts, for loops that share a thread (in a simulation): one turn and, once `*is_done`, the end. Its
+  // backend's Turn does not wait.
+  void RunTurn(const bool& is_done);
+
   // RunUntil in parts, for a loop inside another's (EmbeddedLoop). Asks the backend once, waiting until `until` (the epoch: not at
   // all) if nothing is ready, then runs turns for as long as something is, but no longer than about 800 us. Ends the loop once
   // `*is_done`. True: there is more to run, and the backend was woken for it. False: it sleeps, or it has ended.
@@ -222,6 +226,7 @@ class Loop {
   internal::ExecutorSource& executors() const;
   void Enter();
   void Leave();
+  void Begin();
   void Turn(const bool& is_done);
   void Collect(TimePoint until);
   bool HasReady() const { return !core_.ready.empty() || core_.run_next != nullptr; }

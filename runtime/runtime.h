@@ -14,6 +14,8 @@
 //                RunOnEveryLoop the first error stops the callable on every other loop.
 // Errors:        as gyre::Run. What a loop needs and can't have (descriptors, a thread) is a status, or StatusError, and no loop runs.
 // Cost:          a thread for every loop but the first, and its descriptors.
+//
+// In a simulation (SimWorld::Loops) the loops take turns on the calling thread.
 #ifndef GYRE_RUNTIME_RUNTIME_H_
 #define GYRE_RUNTIME_RUNTIME_H_
 
@@ -85,7 +87,7 @@ class RuntimeOptions {
     return *this;
   }
 
-  // For SimWorld::Loops, instead of threads. Then backend, pinning and pools are the host's, whatever is set here.
+  // Instead of threads: SimWorld::Loops gives options with it.
   RuntimeOptions& set_host(internal::LoopHost& host) {
     host_ = &host;
     return *this;

@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/loop.h"
@@ -36,8 +37,8 @@ class SimBackend::Block final : public Descriptor, public internal::SimSocketWat
   Block(SimBackend& backend, int fd, SimSocket& socket, uint64_t serial)
       : Descriptor(backend, fd), serial(serial), socket(&socket) {}
 
-  void OnReadable() override { static_cast<SimBackend*>(backend_)->OnReadiness(*this, reader); }
-  void OnWritable() override { static_cast<SimBackend*>(backend_)->OnReadiness(*this, writer); }
+  void OnReadable() override { static_cast<SimBackend*>(backend_)->OnReadiness(*this, kReadable); }
+  void OnWritable() override { static_cast<SimBackend*>(backend_)->OnReadiness(*this, kWritable); }
 
   struct AheadBuffer {
     BufferBlock* buffer;
@@ -427,9 +428,13 @@ size_t SimBackend::DetachAll() {
 
 // --- events
 
-// Something happened to the block's socket.
-void SimBackend::OnReadiness(Block& block, Op* waiting) {
+bool SimBackend::IsLoopRunning() const { return internal::tls_loop == &loop().core(); }
+
+// Something happened to the block's socket: by this loop, or by another one or none.
+void SimBackend::OnReadiness(Block& block, EventKind kind) {
+  if (!IsLoopRunning()) return Defer(SimEvent{TimePoint(), 0, handler_, kind, block.serial, 0, 0});
   counters().events.Add(1);
+  Op* const waiting = kind == kReadable ? block.reader : block.writer;
   if (waiting != nullptr) {
     Poke(*waiting);
   } else {
@@ -443,9 +448,32 @@ void SimBackend::Poke(Op& op) {
 }
 
 void SimBackend::OnSimEvent(const SimEvent& event) {
+  if (event.kind == kWake) {
+    sleeps_until_ = TimePoint();
+  } else if (IsLoopRunning()) {
+    Handle(event);
+  } else {
+    Defer(event);
+  }
+}
+
+// What concerns a loop happens in its turn.
+void SimBackend::Defer(const SimEvent& event) {
+  deferred_.push_back(event);
+  sleeps_until_ = TimePoint();
+}
+
+bool SimBackend::TakeDeferred() {
+  const std::vector<SimEvent> events = std::exchange(deferred_, {});
+  for (const SimEvent& event : events) Handle(event);
+  return !events.empty();
+}
+
+void SimBackend::Handle(const SimEvent& event) {
   const auto found = blocks_.find(event.to);
   if (found == blocks_.end()) return;
   Block& block = *found->second;
+  if (event.kind != kLateCancel) return OnReadiness(block, static_cast<EventKind>(event.kind));
   const bool is_reader = event.from == 1;
   Op* const op = is_reader ? block.reader : block.writer;
   if (op == nullptr || event.count != (is_reader ? block.reader_count : block.writer_count)) return;
@@ -459,6 +487,8 @@ void SimBackend::AwaitWakes(uint64_t count) {
 void SimBackend::Wake() noexcept {
   is_woken_.store(true, std::memory_order_release);
   is_woken_.notify_one();
+  core_.wakes.fetch_add(1, std::memory_order_release);
+  core_.wakes.notify_one();
   wakes_.fetch_add(1, std::memory_order_release);  // the last touch: the loop may end now
 }
 
@@ -468,20 +498,30 @@ bool SimBackend::DeliverDue() {
     has_delivered = true;
     if (core_.options.shuffle && core_.rng.Chance(1, 4)) break;  // the rest waits for the next turn
   }
-  if (has_delivered && !blocks_.empty() && Chance(core_.options.spurious_wake_one_in)) {
+  if (has_delivered) MaybeWakeSpuriously();
+  return has_delivered;
+}
+
+void SimBackend::MaybeWakeSpuriously() {
+  if (!blocks_.empty() && Chance(core_.options.spurious_wake_one_in)) {
     const auto which = static_cast<std::ptrdiff_t>(core_.rng.Below(blocks_.size()));
     Block& lucky = *std::next(blocks_.begin(), which)->second;
     if (lucky.reader != nullptr) lucky.reader->QueueForPerform();
     if (lucky.writer != nullptr) lucky.writer->QueueForPerform();
   }
-  return has_delivered;
 }
 
 void SimBackend::Turn(TimePoint until) {
   counters().waits.Add(1);
   const bool was_woken = is_woken_.exchange(false, std::memory_order_acquire);
   if (was_woken) counters().wakes.Add(1);
-  if (DeliverDue() || was_woken) return;
+  const bool has_taken = TakeDeferred();
+  if (takes_turns_) {
+    if (has_taken) MaybeWakeSpuriously();
+    sleeps_until_ = has_taken || was_woken ? TimePoint() : until;
+    return;
+  }
+  if (DeliverDue() || has_taken || was_woken) return;
   if (until == TimePoint()) {
     if (++busy_turns_ < core_.options.busy_turns_max) return;
     busy_turns_ -= std::min(core_.options.busy_turns_max, kBusyTurnsAgain);
@@ -501,20 +541,29 @@ void SimBackend::PassTime(TimePoint until) {
 }
 
 void SimBackend::WaitForWake() {
-  if (core_.options.check_deadlock) {
-    size_t waiting = 0;
-    for (const auto& [serial, block] : blocks_) {
-      waiting += (block->reader != nullptr ? 1u : 0u) + (block->writer != nullptr ? 1u : 0u);
-    }
-    const std::string what =
-        "deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
-        std::to_string(blocks_.size()) + " open descriptors, " + std::to_string(waiting) + " waiting operations)";
-    if (core_.on_deadlock) core_.on_deadlock(what);
-    GYRE_CHECK(false, what);
-  }
+  core_.ReportDeadlock("deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
+                       DescribeWaiting() + ")");
   is_woken_.wait(false, std::memory_order_acquire);
   is_woken_.store(false, std::memory_order_relaxed);
   counters().wakes.Add(1);
+}
+
+std::string SimBackend::DescribeWaiting() const {
+  size_t waiting = 0;
+  for (const auto& [serial, block] : blocks_) {
+    waiting += (block->reader != nullptr ? 1u : 0u) + (block->writer != nullptr ? 1u : 0u);
+  }
+  return std::to_string(blocks_.size()) + " open descriptors, " + std::to_string(waiting) + " waiting operations";
+}
+
+// --- for a SimHost
+
+void SimBackend::SendWake() {
+  if (sleeps_until_ <= core_.events.now() || !is_woken_.exchange(false, std::memory_order_acquire)) return;
+  counters().wakes.Add(1);
+  const testing::SimOptions& options = core_.options;
+  const Duration latency = core_.Between(options.wake_latency_min, options.wake_latency_max);
+  core_.events.Schedule(core_.events.now() + latency, handler_, kWake, handler_);
 }
 
 }  // namespace gyre

@@ -5,11 +5,13 @@
 //
 // Time stands still while anything is ready, and jumps to the next event or timer when nothing is. Only a loop that
 // stays busy for SimOptions::busy_turns_max turns finds time moving on all the same: a deadline must be able to end a
-// busy loop.
+// busy loop. Where several loops share the world, see SimHost; what concerns one happens in its own turns.
 //
 // Thread-safety: as Backend says. Other threads may post into the loop, but then the run no longer depends on its seed
-// alone. Lifetime:      the world outlives its backends. Errors:        nothing can happen any more, and the program
-// has not ended: a check failure (SimOptions::check_deadlock).
+//                alone.
+// Lifetime:      the world outlives its backends.
+// Errors:        nothing can happen any more, and the program has not ended: a check failure
+//                (SimOptions::check_deadlock).
 #ifndef GYRE_RUNTIME_BACKEND_SIM_BACKEND_H_
 #define GYRE_RUNTIME_BACKEND_SIM_BACKEND_H_
 
@@ -18,6 +20,7 @@
 #include <cstdint>
 #include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -29,7 +32,10 @@ namespace gyre {
 
 class SimBackend final : public Backend, private internal::SimEventHandler {
  public:
-  explicit SimBackend(internal::SimCore& core) : core_(core), handler_(core.events.AddHandler(*this)), executor_(core) {}
+  // `takes_turns`: several loops of this world share the thread, and a SimHost lets time pass. Then a Turn never waits:
+  // it notes until when it would.
+  explicit SimBackend(internal::SimCore& core, bool takes_turns = false)
+      : core_(core), takes_turns_(takes_turns), handler_(core.events.AddHandler(*this)), executor_(core) {}
   ~SimBackend();
 
   std::string_view name() const override { return "sim"; }
@@ -65,9 +71,19 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   size_t DetachAll() override;
   size_t live_descriptors() const override { return blocks_.size(); }
 
+  // --- for a SimHost
+  // When the loop wants its next turn; the epoch if it has something to do.
+  TimePoint sleeps_until() const { return sleeps_until_; }
+  // Makes an event of a Wake that has come while the loop sleeps.
+  void SendWake();
+  // A Wake has come, of which neither Turn nor SendWake has taken notice.
+  bool is_woken() const { return is_woken_.load(std::memory_order_relaxed); }
+  std::string DescribeWaiting() const;
+
  private:
   class Block;
-  enum EventKind : uint32_t { kLateCancel = 100 };  // apart from the network's, for the trace
+  // Apart from the network's, for the trace.
+  enum EventKind : uint32_t { kLateCancel = 100, kReadable, kWritable, kWake };
 
   // --- operations. True: finished, the result is in the op.
   bool Try(Op& op);
@@ -90,22 +106,30 @@ class SimBackend final : public Backend, private internal::SimEventHandler {
   Block& Of(Descriptor& descriptor) const;
   int NewBlock(internal::SimSocket& socket, Block** block);
   void Forget(Block& block);
-  void OnReadiness(Block& block, Op* waiting);
+  bool IsLoopRunning() const;
+  void OnReadiness(Block& block, EventKind kind);
   void Poke(Op& op);
 
   // --- events
   void OnSimEvent(const internal::SimEvent& event) override;
+  void Defer(const internal::SimEvent& event);
+  bool TakeDeferred();
+  void Handle(const internal::SimEvent& event);
   bool DeliverDue();
+  void MaybeWakeSpuriously();
   void PassTime(TimePoint until);
   void WaitForWake();
 
   bool Chance(uint32_t one_in) { return one_in != 0 && core_.rng.Chance(1, one_in); }
 
   internal::SimCore& core_;
+  const bool takes_turns_;
   const uint32_t handler_;
   internal::SimExecutor executor_;
   uint64_t last_serial_ = 0;
   uint64_t busy_turns_ = 0;
+  TimePoint sleeps_until_;  // as of sleeps_until()
+  std::vector<internal::SimEvent> deferred_;  // to its loop's next turn
   std::map<uint64_t, Block*> blocks_;  // by serial number, so that walking it gives the same order in every run
 
   // Wake:release      sets it, after what it wakes the loop for was published in the inbox.

@@ -2,6 +2,8 @@
 
 #include <cerrno>
 
+#include "gyre/runtime/check.h"
+
 namespace gyre::internal {
 
 int SimFdTable::Open(SimSocket& socket, size_t limit) {
@@ -13,6 +15,12 @@ int SimFdTable::Open(SimSocket& socket, size_t limit) {
   }
   open_.emplace(fd, &socket);
   return fd;
+}
+
+void SimCore::ReportDeadlock(const std::string& what) const {
+  if (!options.check_deadlock) return;
+  if (on_deadlock) on_deadlock(what);
+  GYRE_CHECK(false, what);
 }
 
 void SimCore::CloseBare(int fd) noexcept {

@@ -4,6 +4,7 @@
 #ifndef GYRE_RUNTIME_SIM_SIM_CORE_H_
 #define GYRE_RUNTIME_SIM_SIM_CORE_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -15,6 +16,7 @@
 #include "gyre/runtime/sim/sim_events.h"
 #include "gyre/runtime/sim/sim_network.h"
 #include "gyre/runtime/sim/sim_options.h"
+#include "gyre/runtime/time.h"
 
 namespace gyre::internal {
 
@@ -50,8 +52,19 @@ struct SimCore final : DescriptorWorld {
   Rng scheduling_rng;  // the ready queue
   SimNetwork network;
   SimFdTable fds;
+  // At random between the two.
+  Duration Between(Duration min, Duration max) {
+    if (max <= min) return min;
+    return min + Duration(static_cast<int64_t>(rng.Below(static_cast<uint64_t>((max - min).count()) + 1)));
+  }
+  // `what`: how little can happen any more. Returns only if SimOptions::check_deadlock is off.
+  void ReportDeadlock(const std::string& what) const;
+
   uint64_t submitted[5] = {};  // operations by opcode, for SimOptions::Fail
   std::function<void(const std::string&)> on_deadlock;  // told before the check failure, if set; need not return
+  // Wakes of backends that take turns.
+  // SimBackend::Wake:release  behind its flag. SimHost:acquire: a flag that it does not see set will count once more.
+  std::atomic<uint64_t> wakes{0};
 };
 
 }  // namespace gyre::internal

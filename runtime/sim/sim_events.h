@@ -60,6 +60,8 @@ class SimEvents {
 
   TimePoint now() const { return now_; }
   const TraceHash& trace() const { return trace_; }
+  // For what happens without an event: which loop has a turn.
+  void Note(uint64_t choice) { trace_.Mix(choice); }
 
   uint32_t AddHandler(SimEventHandler& handler);
   void RemoveHandler(uint32_t handler) { handlers_[handler] = nullptr; }

@@ -20,11 +20,8 @@ absl::Status SimExecutor::Submit(Job& job) noexcept {
   const uint64_t number = ++last_number_;
   job.place().store(PlaceOf(number), std::memory_order_relaxed);
   jobs_.emplace(number, &job);
-  const Duration spread = options.job_delay_max - options.job_delay_min;
-  const auto delay = spread > Duration::zero()
-                         ? Duration(static_cast<int64_t>(core_.rng.Below(static_cast<uint64_t>(spread.count()) + 1)))
-                         : Duration::zero();
-  core_.events.Schedule(core_.events.now() + options.job_delay_min + delay, handler_, kRunJob, number);
+  const Duration delay = core_.Between(options.job_delay_min, options.job_delay_max);
+  core_.events.Schedule(core_.events.now() + delay, handler_, kRunJob, number);
   return absl::OkStatus();
 }
 

@@ -26,6 +26,7 @@ struct SimOptions {
     SimOptions calm;
     calm.shuffle = false;
     calm.latency_min = calm.latency_max = std::chrono::microseconds(50);
+    calm.wake_latency_min = calm.wake_latency_max = Duration::zero();
     calm.job_delay_min = calm.job_delay_max = std::chrono::microseconds(50);
     calm.forced_suspension_one_in = calm.short_read_one_in = calm.short_write_one_in = calm.small_segment_one_in = 0;
     calm.run_ahead_one_in = calm.late_cancel_one_in = calm.in_place_completion_one_in = calm.spurious_wake_one_in = 0;
@@ -39,13 +40,17 @@ struct SimOptions {
   }
 
   // --- order
-  bool shuffle = true;                    // the ready queue, at each turn
+  bool shuffle = true;                    // the ready queue, at each turn; and which loop has the next turn
   uint32_t forced_suspension_one_in = 4;  // an operation that could finish at once goes through the ready queue
   uint32_t in_place_completion_one_in =
       2;                               // a completion brings its result (io_uring's way) or a wish to try (epoll's)
   uint32_t spurious_wake_one_in = 16;  // a waiting operation is tried though nothing happened
   uint32_t run_ahead_one_in = 2;       // kAccept and kReceiveBuffer take items that nobody has asked for
   uint32_t late_cancel_one_in = 3;     // a cancel takes effect later, and may lose to a result
+
+  // --- several loops
+  Duration wake_latency_min = Duration::zero();  // from a message to a loop that sleeps, until it looks
+  Duration wake_latency_max = std::chrono::microseconds(50);
 
   // --- network
   Duration latency_min = std::chrono::microseconds(50);
@@ -71,7 +76,7 @@ struct SimOptions {
 
   // --- when nothing can happen any more
   bool check_deadlock = true;       // false: waits for another thread's Post
-  uint64_t busy_turns_max = 20000;  // turns at one instant, after which time moves on although tasks are ready
+  uint64_t busy_turns_max = 20000;  // a loop's turns at one instant, after which time moves on although tasks are ready
 
   struct Failure {
     Failure(Opcode opcode, uint64_t nth, int error_number) : opcode(opcode), nth(nth), error_number(error_number) {}

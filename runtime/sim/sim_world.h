@@ -8,8 +8,13 @@
 // The program runs unmodified: it gets its time, sockets and order from gyre. A task that waits for what can't come is
 // a check failure instead of a hang.
 //
+// A program with several loops runs in it as well, through a Runtime that is made with its options:
+//
+//   gyre::Runtime runtime(world.Loops(3));
+//   absl::Status status = runtime.RunOnEveryLoop(Serve);
+//
 // Thread-safety: none; one thread. Other threads may post into the loop that runs (see SimBackend).
-// Lifetime:      outlives what its loops opened. Several Runs may follow one another: clock and network go on.
+// Lifetime:      outlives what its loops opened, and its Runtimes. Several Runs may follow one another: clock and network go on.
 // Errors:        as gyre::Run gives them.
 #ifndef GYRE_RUNTIME_SIM_SIM_WORLD_H_
 #define GYRE_RUNTIME_SIM_SIM_WORLD_H_
@@ -22,7 +27,9 @@
 
 #include "gyre/runtime/backend/sim_backend.h"
 #include "gyre/runtime/run.h"
+#include "gyre/runtime/runtime.h"
 #include "gyre/runtime/sim/sim_core.h"
+#include "gyre/runtime/sim/sim_host.h"
 #include "gyre/runtime/sim/sim_options.h"
 #include "gyre/runtime/time.h"
 
@@ -45,6 +52,10 @@ class SimWorld {
     return Run(RunOptions(), std::forward<Root>(root));
   }
 
+  // For a Runtime with so many loops in this world: all on this thread, turn by turn, in an order that the seed
+  // chooses. Backend, pinning and pools have no meaning here.
+  RuntimeOptions Loops(size_t loops) { return RuntimeOptions().set_loops(loops).set_host(host_); }
+
   uint64_t seed() const { return seed_; }
   TimePoint Now() const { return core_.events.now(); }
   // Since the world began.
@@ -61,6 +72,7 @@ class SimWorld {
  private:
   const uint64_t seed_;
   internal::SimCore core_;
+  internal::SimHost host_{core_};
 };
 
 // What RunSim gives.
