@@ -21,6 +21,7 @@
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/counted.h"
 #include "gyre/tests/support/gate.h"
+#include "gyre/tests/support/simulated_loops.h"
 #include "gyre/tests/support/tasks.h"
 #include "gyre/tests/support/worlds.h"
 
@@ -34,18 +35,18 @@ using testing::Gate;
 using testing::Give;
 using testing::HookLog;
 using testing::InEveryWorld;
+using testing::OnLoopsEverywhere;
 using testing::Throw;
 using testing::Turns;
 
-// Runs `root(other)` with another loop beside its own; and once with its own as the other, in every world.
+// Runs `root(other)` with another loop beside its own, on threads and in simulations; and with its own as the other, in
+// every world.
 template <class Root>
 void WithAnotherLoop(Root root) {
-  {
-    SCOPED_TRACE("two loops");
-    Runtime runtime(RuntimeOptions().set_loops(2));
+  OnLoopsEverywhere(2, [&root](Runtime& runtime) {
     auto on_first = [&]() -> Task<> { return root(runtime.loop(1)); };
     runtime.Run(on_first);
-  }
+  });
   SCOPED_TRACE("its own loop");
   InEveryWorld([&]() -> Task<> { return root(Loop::Current()); });
 }

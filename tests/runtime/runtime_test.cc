@@ -15,12 +15,14 @@
 #include "gyre/runtime/internal/usable_cpus.h"
 #include "gyre/runtime/run_on.h"
 #include "gyre/runtime/sleep.h"
+#include "gyre/tests/support/simulated_loops.h"
 #include "gyre/tests/support/tasks.h"
 
 namespace gyre {
 namespace {
 
 using testing::Give;
+using testing::OnLoopsEverywhere;
 
 TEST(Runtime, RunsItsRootOnThisThreadAndGivesTheResult) {
   Runtime runtime(RuntimeOptions().set_loops(3));
@@ -68,29 +70,31 @@ TEST(Runtime, RunsACallableOnEveryLoop) {
 }
 
 TEST(Runtime, TellsTheCallableItsLoop) {
-  Runtime runtime(RuntimeOptions().set_loops(4));
-  std::atomic<int> right{0};
-  auto look = [&](size_t loop) -> Task<> {
-    if (&runtime.loop(loop) == &Loop::Current()) ++right;
-    co_return;
-  };
-  EXPECT_EQ(runtime.RunOnEveryLoop(look), absl::OkStatus());
-  EXPECT_EQ(right, 4);
+  OnLoopsEverywhere(4, [](Runtime& runtime) {
+    std::atomic<int> right{0};
+    auto look = [&](size_t loop) -> Task<> {
+      if (&runtime.loop(loop) == &Loop::Current()) ++right;
+      co_return;
+    };
+    EXPECT_EQ(runtime.RunOnEveryLoop(look), absl::OkStatus());
+    EXPECT_EQ(right, 4);
+  });
 }
 
 TEST(Runtime, TheFirstErrorOnALoopStopsTheOthersAndIsGiven) {
-  Runtime runtime(RuntimeOptions().set_loops(4));
-  auto fails = [&runtime]() -> Task<absl::Status> {
-    if (&Loop::Current() == &runtime.loop(2)) co_return absl::AbortedError("the third");
-    co_await SleepFor(kForever);
-    co_return absl::OkStatus();
-  };
-  EXPECT_EQ(runtime.RunOnEveryLoop(fails), absl::AbortedError("the third"));
-  auto throws = [&runtime]() -> Task<> {
-    if (&Loop::Current() == &runtime.loop(1)) throw std::runtime_error("the second");
-    co_await SleepFor(kForever);
-  };
-  EXPECT_THROW(static_cast<void>(runtime.RunOnEveryLoop(throws)), std::runtime_error);
+  OnLoopsEverywhere(4, [](Runtime& runtime) {
+    auto fails = [&runtime]() -> Task<absl::Status> {
+      if (&Loop::Current() == &runtime.loop(2)) co_return absl::AbortedError("the third");
+      co_await SleepFor(kForever);
+      co_return absl::OkStatus();
+    };
+    EXPECT_EQ(runtime.RunOnEveryLoop(fails), absl::AbortedError("the third"));
+    auto throws = [&runtime]() -> Task<> {
+      if (&Loop::Current() == &runtime.loop(1)) throw std::runtime_error("the second");
+      co_await SleepFor(kForever);
+    };
+    EXPECT_THROW(static_cast<void>(runtime.RunOnEveryLoop(throws)), std::runtime_error);
+  });
 }
 
 TEST(Runtime, FurtherErrorsOfLoopsGoToTheHook) {
@@ -113,15 +117,16 @@ TEST(Runtime, FurtherErrorsOfLoopsGoToTheHook) {
 
 // A loop whose callable has ended serves the others until theirs have.
 TEST(Runtime, EveryLoopIsThereUntilAllHaveEnded) {
-  Runtime runtime(RuntimeOptions().set_loops(3));
-  std::atomic<int> answers{0};
-  auto ask_next = [&]() -> Task<> {
-    size_t own = 0;
-    while (&runtime.loop(own) != &Loop::Current()) ++own;
-    for (size_t i = 0; i < own * 200; ++i) answers += co_await RunOn(runtime.loop((own + 1) % 3), Give, 1);
-  };
-  EXPECT_EQ(runtime.RunOnEveryLoop(ask_next), absl::OkStatus());
-  EXPECT_EQ(answers, 600);
+  OnLoopsEverywhere(3, [](Runtime& runtime) {
+    std::atomic<int> answers{0};
+    auto ask_next = [&]() -> Task<> {
+      size_t own = 0;
+      while (&runtime.loop(own) != &Loop::Current()) ++own;
+      for (size_t i = 0; i < own * 200; ++i) answers += co_await RunOn(runtime.loop((own + 1) % 3), Give, 1);
+    };
+    EXPECT_EQ(runtime.RunOnEveryLoop(ask_next), absl::OkStatus());
+    EXPECT_EQ(answers, 600);
+  });
 }
 
 TEST(Runtime, StartsAndEndsAThousandTimes) {
