@@ -1,9 +1,19 @@
+// A loop's turn is a call that returns (Loop::RunTurn), and between two turns nothing of a loop is on the stack. So the
+// host only chooses which one to call.
+//
+// Rejected: a thread or a fiber for each loop, which runs as it does in production and hands on a baton where its backend
+// would wait. Each would then run until it has nothing to do, so few interleavings would be tried; and sanitizers and
+// debuggers would have to be told of every switch.
+//
+// Rejected: scheduling the wake in Backend::Wake. It may be called under a lock, from another thread, or by a signal
+// handler; so it sets a flag as ever, and the host makes the event when the turn is over.
 #include "gyre/runtime/sim/sim_host.h"
 
 #include <algorithm>
 #include <string>
 #include <utility>
 
+#include "gyre/runtime/check.h"
 #include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
@@ -24,6 +34,7 @@ absl::StatusOr<std::unique_ptr<Backend>> SimHost::OpenBackend(const RunOptions&)
 }
 
 absl::Status SimHost::RunAll(std::vector<HostedLoop>& loops, const RunOptions& options) {
+  GYRE_CHECK(running_ == 0, "a Runtime was run in a simulation by a job of another one there: let that end first");
   players_.clear();
   for (size_t i = 0; i < loops.size(); ++i) players_.emplace_back(loops[i], i);
   running_ = loops.size();

@@ -54,12 +54,12 @@ class SimHost final : public LoopHost {
   void ReportDeadlock() const;
 
   SimCore& core_;
-  std::vector<Player> players_;   // while they run, in order of their numbers
-  std::vector<Player*> ready_;    // of Choose
-  Player* last_ = nullptr;        // the one that had the last turn
-  size_t running_ = 0;            // how many have not ended
-  uint64_t stickiness_ = 0;       // in eighths: how likely the last one has the next turn, too
-  uint64_t busy_turns_ = 0;       // since all slept
+  std::vector<Player> players_;  // of the present or last RunAll, in order of their numbers
+  std::vector<Player*> ready_;   // of Choose
+  Player* last_ = nullptr;       // the one that had the last turn
+  size_t running_ = 0;           // how many have not ended
+  uint64_t stickiness_ = 0;      // in eighths: how likely it is that the last one has the next turn, too
+  uint64_t busy_turns_ = 0;      // since all slept
 };
 
 }  // namespace gyre::internal

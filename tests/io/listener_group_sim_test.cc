@@ -1,4 +1,6 @@
 // ListenerGroup on several loops of one simulated world: an echo server on three of them, its clients on a fourth.
+#include <signal.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
@@ -39,6 +41,11 @@ Task<absl::Status> Echo(TcpStream peer) {
   }
 }
 
+enum class End {
+  kByCall,
+  kBySignal,
+};
+
 // One world: what its server and its clients saw.
 class EchoWorld {
  public:
@@ -48,7 +55,8 @@ class EchoWorld {
         group_(Endpoint::Loopback(7777), kMembers, ListenOptions().set_balance(balance)),
         closing_(kMembers) {}
 
-  void Run() {
+  void Run(End end = End::kByCall) {
+    end_ = end;
     Runtime runtime(world_.Loops(kMembers + 1));
     auto play = [this](size_t loop) { return loop < kMembers ? ServeMember(loop) : PlayClients(); };
     const absl::Status status = runtime.RunOnEveryLoop(play);
@@ -67,8 +75,11 @@ class EchoWorld {
  private:
   Task<absl::Status> ServeMember(size_t member) {
     TcpListener listener = co_await Try(group_.Listen(member));
-    ++listening_;
-    total += co_await Try(co_await Serve(std::move(listener), Echo, kForever, closing_[member].Wait()));
+    Task<absl::StatusOr<ServeReport>> serving =
+        end_ == End::kBySignal ? ServeUntilSignal(std::move(listener), Echo, kForever)
+                               : Serve(std::move(listener), Echo, kForever, closing_[member].Wait());
+    ++listening_;  // and, if it is to be, watching for the signal
+    total += co_await Try(co_await std::move(serving));
     co_return absl::OkStatus();
   }
 
@@ -83,7 +94,11 @@ class EchoWorld {
       may_leave_ = true;
     };
     co_await WithScope(body);
-    for (Closing& member : closing_) member.Close();
+    if (end_ == End::kBySignal) {
+      raise(SIGTERM);
+    } else {
+      for (Closing& member : closing_) member.Close();
+    }
     co_return absl::OkStatus();
   }
 
@@ -108,6 +123,7 @@ class EchoWorld {
   }
 
   SimWorld world_;
+  End end_ = End::kByCall;
   internal::Rng rng_;
   ListenerGroup group_;
   std::vector<Closing> closing_;
@@ -144,6 +160,15 @@ TEST(ListenerGroupInSimulation, WhatOneMemberIsDealtIsSpreadOverTheLoops) {
   EXPECT_EQ(world.most, kClients / 3);
   EXPECT_EQ(world.least, kClients / 3);
   EXPECT_EQ(world.total.handed_over, 8u);
+}
+
+TEST(ListenerGroupInSimulation, ASignalEndsTheServerOnEveryLoop) {
+  for (uint64_t seed = 1; seed <= 20 && !::testing::Test::HasFailure(); ++seed) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    EchoWorld world(seed, AcceptBalance::kCorrected);
+    world.Run(End::kBySignal);
+    EXPECT_EQ(world.total.ToString(), "12 served, 0 cut off");
+  }
 }
 
 TEST(ListenerGroupInSimulation, TheSameSeedTakesTheSameCourse) {

@@ -378,14 +378,16 @@ class Mesh {
 
   Task<> Play(size_t loop) {
     auto body = [this, loop](Scope& scope) -> Task<> {
-      std::vector<TaskHandle<>> calls;
+      std::vector<TaskHandle<>> to_stop;
       for (int i = 0; i < 4; ++i) {
-        calls.push_back(scope.Spawn([this, loop] { return Ask(loop, /*depth=*/2); }));
+        const bool will_stop = rng_.Chance(1, 2);
+        TaskHandle<> call = scope.Spawn([this, loop, will_stop] { return Ask(loop, /*depth=*/2, will_stop); });
+        if (will_stop) to_stop.push_back(std::move(call));
         co_await Pause();
       }
-      for (TaskHandle<>& call : calls) {
+      for (TaskHandle<>& call : to_stop) {
         co_await Pause();
-        if (rng_.Chance(1, 2)) call.RequestStop();
+        call.RequestStop();
       }
     };
     co_await WithScope(body);
@@ -422,11 +424,13 @@ class Mesh {
   }
 
   // [A11] [C15] [J11]
-  Task<> Ask(size_t from, int depth) {
+  Task<> Ask(size_t from, int depth, bool will_stop) {
     const int number = ++asked;
     const size_t to = (from + 1 + rng_.Below(runtime_.loops() - 1)) % runtime_.loops();
     Progress progress;
-    auto answer = [this, to, number, depth, &progress] { return Answer(to, number, depth, progress); };
+    auto answer = [this, to, number, depth, will_stop, &progress] {
+      return Answer(to, number, depth, will_stop, progress);
+    };
     const Outcome<int> outcome = co_await AsOutcome(RunOn(runtime_.loop(to), answer));
     EXPECT_EQ(&Loop::Current(), &runtime_.loop(from));
     EXPECT_FALSE(progress.is_running);
@@ -439,11 +443,12 @@ class Mesh {
     if (!progress.has_begun) ++unsent;
   }
 
-  Task<int> Answer(size_t here, int number, int depth, Progress& progress) {
+  Task<int> Answer(size_t here, int number, int depth, bool will_stop, Progress& progress) {
     const Running running(progress);
     EXPECT_EQ(&Loop::Current(), &runtime_.loop(here));
     co_await Pause();
-    if (depth > 0 && rng_.Chance(1, 2)) co_await Ask(here, depth - 1);
+    if (depth > 0 && rng_.Chance(1, 2)) co_await Ask(here, depth - 1, will_stop);
+    if (will_stop && rng_.Chance(1, 4)) co_await SleepFor(kForever);  // a stop that is lost is a deadlock
     if (rng_.Chance(1, 2)) co_await Pause();
     progress.has_finished = true;
     co_return number;
@@ -573,6 +578,18 @@ TEST(SimLoopsDeathTest, WhatBelongsToOneLoopCantBeUsedOnAnother) {
     runtime.Run(root);
   };
   EXPECT_DEATH(misuse(), "a Remote's object was used on another loop than its own, in a simulation");
+}
+
+TEST(SimLoopsDeathTest, OneRuntimeAtATimeRunsInAWorld) {
+  auto misuse = [] {
+    SimWorld world(1);
+    Runtime runtime(world.Loops(2));
+    Runtime inner(world.Loops(2));
+    auto nested = [&inner] { return inner.Run(Give(1)); };
+    auto root = [&]() -> Task<int> { co_return co_await OffloadBlocking(nested); };
+    runtime.Run(root);
+  };
+  EXPECT_DEATH(misuse(), "a Runtime was run in a simulation by a job of another one there");
 }
 
 TEST(SimLoopsDeathTest, NoneOfThemMayBlockForAnother) {
