@@ -20,7 +20,7 @@ int SimFdTable::Open(SimSocket& socket, size_t limit) {
 void SimCore::ReportDeadlock(const std::string& what) const {
   if (!options.check_deadlock) return;
   if (on_deadlock) on_deadlock(what);
-  GYRE_CHECK(false, what);
+  GYRE_CHECK(false, what + "; seed " + std::to_string(seed));
 }
 
 void SimCore::CloseBare(int fd) noexcept {

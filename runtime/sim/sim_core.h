@@ -40,12 +40,13 @@ class SimFdTable {
 };
 
 struct SimCore final : DescriptorWorld {
-  SimCore(uint64_t seed, const testing::SimOptions& wanted)
-      : options(wanted), rng(seed), scheduling_rng(seed ^ 0x5C8ED01E), network(events, rng, options) {}
+  SimCore(uint64_t its_seed, const testing::SimOptions& wanted)
+      : seed(its_seed), options(wanted), rng(seed), scheduling_rng(seed ^ 0x5C8ED01E), network(events, rng, options) {}
 
   // As a kernel does it: bytes that were received, though not used, are no reason for a reset.
   void CloseBare(int fd) noexcept override;
 
+  const uint64_t seed;
   testing::SimOptions options;
   SimEvents events;
   Rng rng;             // the network and the backend

@@ -37,7 +37,7 @@ namespace gyre::testing {
 
 class SimWorld {
  public:
-  explicit SimWorld(uint64_t seed, const SimOptions& options = SimOptions()) : seed_(seed), core_(seed, options) {}
+  explicit SimWorld(uint64_t seed, const SimOptions& options = SimOptions()) : core_(seed, options) {}
   SimWorld(const SimWorld&) = delete;
   SimWorld& operator=(const SimWorld&) = delete;
 
@@ -56,7 +56,7 @@ class SimWorld {
   // chooses. Backend, pinning and pools have no meaning here.
   RuntimeOptions Loops(size_t loops) { return RuntimeOptions().set_loops(loops).set_host(host_); }
 
-  uint64_t seed() const { return seed_; }
+  uint64_t seed() const { return core_.seed; }
   TimePoint Now() const { return core_.events.now(); }
   // Since the world began.
   Duration Elapsed() const { return Now() - internal::SimEvents::kStart; }
@@ -70,7 +70,6 @@ class SimWorld {
   size_t open_descriptors() const { return core_.fds.size(); }
 
  private:
-  const uint64_t seed_;
   internal::SimCore core_;
   internal::SimHost host_{core_};
 };
