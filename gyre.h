@@ -43,6 +43,7 @@
 #include "gyre/runtime/runtime.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/shielded.h"
+#include "gyre/runtime/shutdown.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/started.h"
 #include "gyre/runtime/stop_handle.h"

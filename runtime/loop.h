@@ -1,6 +1,6 @@
 // Loop: one thread's event loop: ready coroutines, callbacks, timers, and a backend for the world outside.
 //
-// Thread-safety: Post and metrics from any thread, and only these; everything else on the loop's thread.
+// Thread-safety: Post, metrics and number from any thread, and only these; everything else on the loop's thread.
 // Lifetime:      made by gyre::Run, a Runtime or a simulation, and gone when their Run returns; or by StartEmbedded, and gone
 //                with the EmbeddedLoop.
 // Cancellation:  callbacks can't be stopped by scopes; a Timer can be cancelled through its handle.
@@ -137,6 +137,8 @@ class Loop {
   // The time now.
   TimePoint ReadClock() { return backend_.ReadClock(); }
   bool IsRunning() const { return is_running_; }
+  // Which of its Runtime's loops it is; 0 for one that is alone. For reports.
+  size_t number() const { return number_; }
 
   // Runs `f()` in the next turn, after what is ready already.
   template <std::invocable F>
@@ -179,6 +181,7 @@ class Loop {
   internal::BufferPool& buffer_pool() { return buffer_pool_; }
   internal::TimerWheel& timers() { return timers_; }
   internal::Guests& guests() { return guests_; }
+  void SetNumber(size_t number) { number_ = number; }
   // Before it runs: how long it looks for work, at most, before it sleeps.
   void SetSpin(Duration spin) {
     spin_max_ = is_simulated_ ? Duration::zero() : std::min<Duration>(spin, std::chrono::hours(1));
@@ -246,6 +249,7 @@ class Loop {
 
   Backend& backend_;
   const bool is_simulated_;  // the processor's counter is left alone
+  size_t number_ = 0;        // set before it runs
   internal::LoopCore core_{*this};
   internal::Guests guests_{core_};
   internal::IntrusiveList<internal::LoopBound> bound_;

@@ -165,6 +165,7 @@ absl::Status Runtime::OpenLoops() {
     absl::StatusOr<std::unique_ptr<Backend>> backend = host_.OpenBackend(options_.run_options());
     if (!backend.ok()) return backend.status();
     hosts_.push_back(std::make_unique<Host>(*std::move(backend), pools_));
+    hosts_.back()->loop.SetNumber(i);
   }
   return absl::OkStatus();
 }

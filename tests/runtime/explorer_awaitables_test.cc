@@ -21,6 +21,7 @@
 #include "gyre/runtime/offload/parallel.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/shielded.h"
+#include "gyre/runtime/shutdown.h"
 #include "gyre/runtime/sim/explorer.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
@@ -84,6 +85,22 @@ TEST(ExploreAwaitables, AsOutcomeInALoopThatAsksWhetherItIsStopped) {
       const Outcome<int> nap = co_await AsOutcome(Nap(1ms));
       if (nap.stopped()) break;
     }
+  });
+}
+
+TEST(ExploreAwaitables, AShutdownAndThoseWhoWaitForIt) {
+  ExpectNothingFound(8, [](Scope& scope) -> Task<> {
+    const Counted counted;
+    const Shutdown shutdown(5ms);
+    scope.Spawn(shutdown.Requested());
+    scope.Spawn(shutdown.GraceOver());
+    Shutdown::Intake intake(shutdown);
+    co_await SleepFor(1ms);
+    shutdown.Request();
+    co_await shutdown.Requested();
+    intake.Close();
+    auto race = co_await WhenAny(Nap(1h), shutdown.GraceOver());
+    EXPECT_EQ(race.index, 1u);
   });
 }
 
