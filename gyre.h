@@ -7,6 +7,7 @@
 #include "gyre/io/endpoint.h"
 #include "gyre/io/listener_group.h"
 #include "gyre/io/serve.h"
+#include "gyre/io/shutdown_on_signal.h"
 #include "gyre/io/signal_watcher.h"
 #include "gyre/io/tcp_listener.h"
 #include "gyre/io/tcp_options.h"
