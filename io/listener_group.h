@@ -3,7 +3,7 @@
 //   gyre::ListenerGroup group(gyre::Endpoint::Any(7777), runtime.loops());
 //   absl::Status status = runtime.RunOnEveryLoop([&](size_t loop) -> gyre::Task<absl::Status> {
 //     gyre::TcpListener listener = co_await gyre::Try(group.Listen(loop));
-//     co_await gyre::Try(co_await gyre::ServeUntilSignal(std::move(listener), Echo, 10s));
+//     reports[loop] = co_await gyre::Try(co_await gyre::Serve(std::move(listener), Echo, shutdown));  // a gyre::Shutdown
 //     co_return absl::OkStatus();
 //   });
 //

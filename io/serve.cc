@@ -1,23 +1,34 @@
 #include "gyre/io/serve.h"
 
 #include <csignal>
+#include <exception>
 #include <memory>
 #include <new>
 #include <optional>
+#include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
 #include "absl/cleanup/cleanup.h"
 #include "gyre/io/internal/accept_group.h"
+#include "gyre/io/shutdown_on_signal.h"
 #include "gyre/io/signal_watcher.h"
+#include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/bare_descriptor.h"
+#include "gyre/runtime/internal/intrusive_list.h"
+#include "gyre/runtime/log.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/sleep.h"
 #include "gyre/runtime/try.h"
+#include "gyre/runtime/when_any.h"
 #include "gyre/runtime/with_scope.h"
 
 namespace gyre {
 namespace {
 
 constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
+constexpr Duration kLingerBound = std::chrono::seconds(1);
 
 // One more in a count, as long as this lives.
 class OneOf {
@@ -33,59 +44,111 @@ class OneOf {
   uint64_t* count_;
 };
 
-// The handler of a member's connection, which counts as long as this lives: as long as its task.
-class CountedHandler {
- public:
-  CountedHandler(const ConnectionHandler& handler, internal::LiveCount count, OneOf open)
-      : handler_(&handler), count_(std::move(count)), open_(std::move(open)) {}
-
-  Task<absl::Status> operator()(TcpStream peer) { return (*handler_)(std::move(peer)); }
-
- private:
-  const ConnectionHandler* handler_;
-  internal::LiveCount count_;
-  OneOf open_;
-};
-
 // One Serve, in its frame.
 class Server final : private internal::ConnectionTaker {
  public:
-  Server(TcpListener listener, ConnectionHandler handler, Duration grace, ServeOptions options)
-      : listener_(std::move(listener)),
+  Server(TcpListener listener, ConnectionHandler handler, Shutdown shutdown, ServeOptions options)
+      : shutdown_(std::move(shutdown)),
+        intake_(shutdown_),
+        listener_(std::move(listener)),
         member_(listener_.member()),
         handler_(std::move(handler)),
-        grace_(grace),
         options_(std::move(options)) {}
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
-  ~Server() { grace_timer_.Cancel(); }
 
-  Task<absl::StatusOr<ServeReport>> Run(Task<> until) {
-    OnChildError on_error = [this](const TaskInfo& who, const Outcome<>& outcome) { OnFailed(who, outcome); };
-    auto body = [&](Scope& connections) { return AcceptThenDrain(connections, std::move(until)); };
-    absl::Status status = co_await Supervise(on_error, body);
-    grace_timer_.Cancel();
+  // `cause`: runs beside it, to request the shutdown.
+  Task<absl::StatusOr<ServeReport>> Run(Task<> cause) {
+    auto end = co_await WhenAny(NeverEnd(std::move(cause)), ServeConnections(), FollowShutdown());
+    // Those that never end have thrown, if they have.
+    if (end.index == 0) std::get<0>(std::move(end.outcomes)).value();
+    if (end.index == 2) std::get<2>(std::move(end.outcomes)).value();
+    absl::Status status = std::get<1>(std::move(end.outcomes)).value();
     if (!status.ok()) co_return status;
     co_return Report();
   }
 
  private:
-  Task<absl::Status> AcceptThenDrain(Scope& connections, Task<> until) {
-    auto accepting = [&](Scope& scope) {
-      scope.Spawn(CloseAfter(std::move(until), connections));
+  // One connection, as long as its task. Made before that begins, and moved into it.
+  class Connection : public internal::ListHook<Connection> {
+   public:
+    // `count`: in its group, if it is of one and not counted there already.
+    explicit Connection(Server& server, internal::LiveCount count = internal::LiveCount())
+        : server_(server), count_(std::move(count)), open_(server.open_) {}
+    Connection(Connection&& other) noexcept
+        : server_(other.server_), count_(std::move(other.count_)), open_(std::move(other.open_)) {}
+    ~Connection() {
+      if (is_linked()) server_.list_.Remove(*this);
+    }
+
+    Task<absl::Status> operator()(TcpStream peer) {
+      Begin(peer);
+      return server_.handler_(std::move(peer));
+    }
+    void Begin(const TcpStream& peer) {
+      peer_ = peer.peer_endpoint().value_or(Endpoint());
+      server_.list_.PushBack(*this);
+      if (server_.cut_off_.has_value()) BeLate();
+    }
+
+    void BeLate() noexcept try {
+      if (server_.late_.size() == ServeReport::kLateMax) return;
+      LateConnection late;
+      late.peer = peer_;
+      late.loop = Loop::Current().number();
+      server_.late_.push_back(std::move(late));
+      late_ = server_.late_.size();
+    } catch (const std::bad_alloc&) {  // it goes without its name
+    }
+    // For those that are late.
+    void Linger() {
+      if (late_ > 0) server_.late_[late_ - 1].is_lingering = true;
+    }
+
+    const Endpoint& peer() const { return peer_; }
+
+   private:
+    Server& server_;
+    internal::LiveCount count_;
+    OneOf open_;
+    Endpoint peer_;
+    size_t late_ = 0;  // its place in late_, plus 1
+  };
+
+  Task<absl::Status> ServeConnections() {
+    OnChildError on_error = [this](const TaskInfo& who, const Outcome<>& outcome) { OnFailed(who, outcome); };
+    auto body = [this](Scope& connections) {
+      connections_ = &connections;
       return AcceptAll(connections);
     };
-    co_await Try(co_await WithScope(accepting));
-    // The scope outlives the timer: Run cancels it as soon as the last connection has ended.
-    grace_timer_ = Loop::Current().CallLater(grace_, [this, &connections] { CutOff(connections); });
-    co_return absl::OkStatus();
+    absl::Status status = co_await Supervise(on_error, body);
+    connections_ = nullptr;
+    // The cut has come before the accept that was being ended had its turn.
+    if (cut_off_.has_value() && absl::IsCancelled(status)) co_return absl::OkStatus();
+    co_return status;
+  }
+
+  Task<> FollowShutdown() {
+    co_await shutdown_.Requested();
+    if (connections_ != nullptr) StopAccepting();
+    co_await shutdown_.GraceOver();
+    if (connections_ != nullptr) CutOff();
+    co_await SleepFor(kLingerBound);
+    if (open_ > 0) NoteLingering();
+    co_await SleepUntil(kNever);
+  }
+  static Task<> NeverEnd(Task<> task) {
+    co_await std::move(task);
+    co_await SleepUntil(kNever);
   }
 
   // Until the listener is closed. A connection that had been taken by then is served.
   Task<absl::Status> AcceptAll(Scope& connections) {
     if (member_ != nullptr) member_->Open(connections, *this);
-    const absl::Cleanup close = [this] {  // also when it is stopped: what would come then would be closed
+    const absl::Cleanup close = [this] {  // however it ends: what would come then would be closed
       if (member_ != nullptr) member_->Close();
+      listener_.Close();
+      intake_.Close();
     };
     for (;;) {
       absl::StatusOr<TcpStream> peer = co_await listener_.Accept();
@@ -120,9 +183,11 @@ class Server final : private internal::ConnectionTaker {
     ++accepted_;
     if (cut_off_.has_value()) ++*cut_off_;  // it was on its way when the grace time ended, and is stopped already
     absl::StatusOr<TcpStream> peer = TcpStream::Adopt(std::move(connection));
-    return peer.ok() ? ServeTaken(*std::move(peer), OneOf(open_)) : FailWith(peer.status());
+    return peer.ok() ? ServeTaken(*std::move(peer), Connection(*this)) : FailWith(peer.status());
   }
-  Task<absl::Status> ServeTaken(TcpStream peer, [[maybe_unused]] OneOf open) { co_return co_await handler_(std::move(peer)); }
+  Task<absl::Status> ServeTaken(TcpStream peer, Connection connection) {
+    co_return co_await connection(std::move(peer));
+  }
 
   static Task<absl::Status> FailWith(absl::Status status) { co_return status; }
 
@@ -133,21 +198,16 @@ class Server final : private internal::ConnectionTaker {
       return;
     }
     try {
-      if (member_ == nullptr) {
-        connections.Spawn(std::ref(handler_), std::move(peer));
-      } else {
-        connections.Spawn(CountedHandler(handler_, member_->Count(), OneOf(open_)), std::move(peer));
-      }
+      connections.Spawn(Connection(*this, member_ != nullptr ? member_->Count() : internal::LiveCount()), std::move(peer));
     } catch (const std::bad_alloc&) {  // one connection less, not the server
       ++failed_;
     }
   }
 
-  Task<> CloseAfter(Task<> until, Scope& connections) {
-    co_await std::move(until);
+  void StopAccepting() {
     is_closing_ = true;
     if (member_ != nullptr) member_->Close();  // the others keep theirs
-    TakeBacklog(connections);
+    TakeBacklog(*connections_);
     listener_.Close();
   }
 
@@ -161,14 +221,29 @@ class Server final : private internal::ConnectionTaker {
   } catch (const std::bad_alloc&) {  // those connections, not the server
   }
 
-  // A connection that was sent here and has not started yet counts itself, in TakeOver.
-  void CutOff(Scope& connections) {
-    cut_off_ = member_ != nullptr ? open_ : connections.live_children();
+  // A connection that has not begun yet names itself when it does; one that was sent here counts itself, too, in TakeOver.
+  void CutOff() {
+    cut_off_ = open_;
+    for (Connection& connection : list_) connection.BeLate();
     try {
-      connections.RequestStop("the grace time is over");
+      connections_->RequestStop("the grace time is over");
     } catch (const std::bad_alloc&) {
-      connections.RequestStop();
+      connections_->RequestStop();
     }
+  }
+
+  void NoteLingering() {
+    lingering_ = open_;
+    for (Connection& connection : list_) connection.Linger();
+    LogLingering();
+  }
+
+  void LogLingering() noexcept try {
+    std::string text = "gyre: shutdown: " + std::to_string(open_) + " connections have not ended 1 s after their stop";
+    if (const Connection* const first = list_.front()) text += ", such as that of " + first->peer().ToString();
+    internal::Log(text);
+  } catch (const std::bad_alloc&) {
+    internal::Log("gyre: shutdown: connections have not ended 1 s after their stop");
   }
 
   void OnFailed(const TaskInfo& who, const Outcome<>& outcome) {
@@ -180,40 +255,61 @@ class Server final : private internal::ConnectionTaker {
     ServeReport report;
     report.failed = failed_;
     report.cut_off = cut_off_.value_or(0);
+    report.lingering = lingering_;
+    report.late = late_;
     report.handed_over = handed_over_;
     report.served = accepted_ - report.failed - report.cut_off;
     return report;
   }
 
+  const Shutdown shutdown_;
+  Shutdown::Intake intake_;  // closed when it has stopped accepting
   TcpListener listener_;
   internal::GroupMember* const member_;  // null: of no group
   ConnectionHandler handler_;
-  const Duration grace_;
   const ServeOptions options_;
+  Scope* connections_ = nullptr;  // while there may be some
   bool is_closing_ = false;
   uint64_t accepted_ = 0;
   uint64_t failed_ = 0;
   uint64_t handed_over_ = 0;
-  uint64_t open_ = 0;  // of a member: served here now
+  uint64_t open_ = 0;                // served here now
   std::optional<uint64_t> cut_off_;  // once the grace time was over
-  Timer grace_timer_;
+  uint64_t lingering_ = 0;
+  std::vector<LateConnection> late_;
+  internal::IntrusiveList<Connection> list_;  // those that have begun
 };
 
-Task<> WaitForSignal(SignalWatcher& signals) { co_await signals.Next(); }
+// However `until` ends, but for an exception.
+Task<> RequestAfter(Task<> until, Shutdown shutdown) {
+  const Outcome<> end = co_await AsOutcome(std::move(until));
+  if (end.has_exception()) std::rethrow_exception(end.exception());
+  shutdown.Request();
+}
+
+Task<> Nothing() { co_return; }
 
 Task<absl::StatusOr<ServeReport>> ServeWhileNoSignal(absl::StatusOr<SignalWatcher> watched, TcpListener listener,
                                                      ConnectionHandler handler, Duration grace, ServeOptions options) {
   SignalWatcher signals = co_await Try(std::move(watched));
-  Server server(std::move(listener), std::move(handler), grace, std::move(options));
-  co_return co_await server.Run(WaitForSignal(signals));
+  const Shutdown shutdown(grace);
+  Server server(std::move(listener), std::move(handler), shutdown, std::move(options));
+  co_return co_await server.Run(internal::ShutDownAtSignals(std::move(signals), shutdown));
 }
 
 }  // namespace
 
+Task<absl::StatusOr<ServeReport>> Serve(TcpListener listener, ConnectionHandler handler, Shutdown shutdown,
+                                        ServeOptions options) {
+  Server server(std::move(listener), std::move(handler), std::move(shutdown), std::move(options));
+  co_return co_await server.Run(Nothing());
+}
+
 Task<absl::StatusOr<ServeReport>> internal::ServeUntil(TcpListener listener, ConnectionHandler handler, Duration grace,
                                                        Task<> until, ServeOptions options) {
-  Server server(std::move(listener), std::move(handler), grace, std::move(options));
-  co_return co_await server.Run(std::move(until));
+  const Shutdown shutdown(grace);
+  Server server(std::move(listener), std::move(handler), shutdown, std::move(options));
+  co_return co_await server.Run(RequestAfter(std::move(until), shutdown));
 }
 
 Task<absl::StatusOr<ServeReport>> ServeUntilSignal(TcpListener listener, ConnectionHandler handler, Duration grace,
@@ -226,8 +322,14 @@ ServeReport& ServeReport::operator+=(const ServeReport& other) {
   served += other.served;
   failed += other.failed;
   cut_off += other.cut_off;
+  lingering += other.lingering;
   handed_over += other.handed_over;
+  for (size_t i = 0; i < other.late.size() && late.size() < kLateMax; ++i) late.push_back(other.late[i]);
   return *this;
+}
+
+std::string LateConnection::ToString() const {
+  return peer.ToString() + " on loop " + std::to_string(loop) + (is_lingering ? ", still there 1 s after its stop" : "");
 }
 
 std::string ServeReport::ToString() const {

@@ -277,6 +277,28 @@ TEST(ServeUntilSignal, BothSignalsEndIt) {
   }
 }
 
+TEST(ServeUntilSignal, ASecondSignalEndsTheGraceTime) {
+  absl::StatusOr<ServeReport> report = ServeReport();
+  const absl::Status status = gyre::Run([&](Scope& scope) -> Task<absl::Status> {
+    TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+    const Endpoint server = co_await Try(listener.local_endpoint());
+    auto serving = scope.Spawn(ServeUntilSignal(std::move(listener), Echo, kForever));
+    TcpStream stream = co_await Try(co_await TcpStream::Connect(server));
+    co_await Try(co_await Say(stream, "hello"));
+    std::raise(SIGTERM);
+    co_await Try(co_await Say(stream, "still here"));
+    EXPECT_FALSE(serving.Done());
+    std::raise(SIGINT);
+    const Buffer end = co_await Try(co_await stream.Receive());
+    EXPECT_TRUE(end.empty());
+    const auto& outcome = co_await serving.Join();
+    report = outcome.value();
+    co_return absl::OkStatus();
+  });
+  ASSERT_TRUE(status.ok()) << status;
+  EXPECT_EQ(report->ToString(), "0 served, 1 cut off");
+}
+
 TEST(ServeReport, Adds) {
   ServeReport total;
   total.served = 1;

@@ -18,6 +18,7 @@
 #include "gyre/io/tcp_stream.h"
 #include "gyre/runtime/deadline.h"
 #include "gyre/runtime/scope.h"
+#include "gyre/runtime/shutdown.h"
 #include "gyre/runtime/sim/explorer.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
@@ -90,6 +91,31 @@ TEST(ExplorePrograms, AnEchoServerAndItsClients) {
       };
       co_return co_await WithScope(body);
     });
+  });
+}
+
+// Says `text`, and stays until the server hangs up.
+Task<absl::Status> Stay(Endpoint server, std::string text) {
+  TcpStream stream = co_await Try(co_await TcpStream::Connect(server));
+  co_await Try(co_await Say(stream, text));
+  const absl::StatusOr<Buffer> end = co_await stream.Receive();
+  co_return end.status();
+}
+
+TEST(ExplorePrograms, TwoServersThatAreShutDownWhileTheyServe) {
+  ExpectNothingFound(12, [](Scope& scope) -> Task<absl::Status> {
+    const Shutdown shutdown(5ms);
+    for (int i = 0; i < 2; ++i) {
+      TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+      const Endpoint server = co_await Try(listener.local_endpoint());
+      scope.Spawn(Serve(std::move(listener), Echo, shutdown));
+      scope.Spawn(Visit, server, "one");
+      scope.Spawn(Stay, server, "two");
+    }
+    co_await SleepFor(50ms);
+    shutdown.Request();
+    co_await shutdown.GraceOver();
+    co_return absl::OkStatus();
   });
 }
 
