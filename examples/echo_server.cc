@@ -3,16 +3,15 @@
 //
 //   echo_server --port 7777 --loops 2
 //
-// SIGTERM or SIGINT: it stops accepting, lets connections finish within the grace time, says who was late, and exits.
+// SIGTERM or SIGINT: all loops stop accepting, let connections finish within the grace time, say who was late, and end. A
+// second one ends the grace time.
 
 #include <atomic>
-#include <csignal>
 #include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gyre/examples/server_flags.h"
@@ -31,10 +30,8 @@ gyre::Task<absl::Status> Echo(gyre::TcpStream peer) {
 // With one loop, main would be little more than Serve in a gyre::Run.
 class EchoServer {
  public:
-  // `signals`: one watcher for each loop, so that each hears of the end.
-  EchoServer(const examples::ServerFlags& flags, std::vector<gyre::SignalWatcher> signals)
-      : flags_(flags),
-        signals_(std::move(signals)),
+  EchoServer(const examples::ServerFlags& flags, gyre::Shutdown shutdown)
+      : shutdown_(std::move(shutdown)),
         runtime_(Options(flags)),
         group_(flags.where, runtime_.loops()),
         reports_(runtime_.loops()) {}
@@ -60,8 +57,7 @@ class EchoServer {
     gyre::TcpListener listener = co_await gyre::Try(group_.Listen(loop));
     const gyre::Endpoint where = co_await gyre::Try(listener.local_endpoint());
     if (++listening_ == runtime_.loops()) Announce(where);
-    auto serving = gyre::Serve(std::move(listener), Echo, flags_.grace, signals_[loop].Next());
-    reports_[loop] = co_await gyre::Try(co_await std::move(serving));
+    reports_[loop] = co_await gyre::Try(co_await gyre::Serve(std::move(listener), Echo, shutdown_));
     co_return absl::OkStatus();
   }
 
@@ -70,34 +66,18 @@ class EchoServer {
     std::fflush(stdout);
   }
 
-  const examples::ServerFlags& flags_;
-  std::vector<gyre::SignalWatcher> signals_;
+  const gyre::Shutdown shutdown_;
   gyre::Runtime runtime_;
   gyre::ListenerGroup group_;
   std::vector<gyre::ServeReport> reports_;
   std::atomic<size_t> listening_{0};  // counts; the default order is more than it needs
 };
 
-// Signals are blocked meanwhile, so that one finds all the watchers or none: a loop that missed it would never end.
-absl::StatusOr<std::vector<gyre::SignalWatcher>> WatchForEach(int loops) {
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_BLOCK, &all, &before);
-  const absl::Cleanup unblock = [&] { pthread_sigmask(SIG_SETMASK, &before, nullptr); };
-  std::vector<gyre::SignalWatcher> watchers;
-  for (int i = 0; i < loops; ++i) {
-    absl::StatusOr<gyre::SignalWatcher> watcher = gyre::SignalWatcher::Watch(SIGTERM, SIGINT);
-    if (!watcher.ok()) return watcher.status();
-    watchers.push_back(*std::move(watcher));
-  }
-  return watchers;
-}
-
 absl::StatusOr<gyre::ServeReport> Serve(const examples::ServerFlags& flags) {
-  absl::StatusOr<std::vector<gyre::SignalWatcher>> signals = WatchForEach(flags.loops);
+  const gyre::Shutdown shutdown(flags.grace);
+  const absl::StatusOr<gyre::ShutdownOnSignal> signals = gyre::ShutdownOnSignal::Watch(shutdown);
   if (!signals.ok()) return signals.status();
-  return EchoServer(flags, *std::move(signals)).Run();
+  return EchoServer(flags, shutdown).Run();
 }
 
 void PrintError(const absl::Status& status) {
@@ -121,6 +101,7 @@ int main(int argc, char** argv) {
     PrintError(report.status());
     return 1;
   }
+  for (const gyre::LateConnection& late : report->late) std::fprintf(stderr, "late: %s\n", late.ToString().c_str());
   std::printf("stopped: %s\n", report->ToString().c_str());
   return 0;
 }

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What a user meets first: flags, the port, stopping."""
+import re
 import select
 import signal
 import socket
@@ -93,15 +94,19 @@ class Stopping(unittest.TestCase):
                 process.kill()
                 process.wait()
 
+    @staticmethod
+    def wait_until_refused(server):
+        while True:  # the listeners close; until then a connection may still slip in
+            try:
+                server.connect().close()
+            except OSError:
+                return
+
     def test_a_connection_may_finish_within_the_grace_time(self):
         with EchoProcess(BINARY, "--grace=1h") as server, server.connect() as client:
             ping(client)
             server.process.send_signal(signal.SIGTERM)
-            while True:  # the listener closes; until then a connection may still slip in
-                try:
-                    server.connect().close()
-                except OSError:
-                    break
+            self.wait_until_refused(server)
             ping(client, b"still here")
             client.close()
             out, _ = server.process.communicate(timeout=PATIENCE_S)
@@ -115,6 +120,30 @@ class Stopping(unittest.TestCase):
             self.assertEqual((code, out), (0, "stopped: 0 served, 1 cut off\n"))
             self.assertGreaterEqual(took_s, 0.1)
             self.assertEqual(client.recv(1), b"")
+
+    def test_the_late_are_named_whatever_their_loop(self):
+        with EchoProcess(BINARY, "--loops=3", "--grace=100ms") as server, closing_all() as clients:
+            for _ in range(10):
+                clients.append(server.connect())
+                ping(clients[-1])
+            server.process.send_signal(signal.SIGTERM)
+            out, err = server.process.communicate(timeout=PATIENCE_S)
+            self.assertEqual(out, "stopped: 0 served, 10 cut off\n")
+            named = re.findall(r"^late: (\S+) on loop [0-2]$", err, re.M)
+            self.assertEqual(sorted(named), sorted("%s:%d" % client.getsockname() for client in clients))
+
+    def test_a_second_signal_ends_the_grace_time_on_every_loop(self):
+        with EchoProcess(BINARY, "--loops=3", "--grace=1h") as server, closing_all() as clients:
+            for _ in range(10):
+                clients.append(server.connect())
+                ping(clients[-1])
+            server.process.send_signal(signal.SIGTERM)
+            self.wait_until_refused(server)
+            for client in clients:
+                ping(client, b"still here")
+            code, out, _ = server.stop(signal.SIGINT)
+            self.assertEqual(code, 0)
+            self.assertRegex(out, r"^stopped: \d+ served, 10 cut off")
 
     def test_several_loops_share_a_port_and_add_up(self):
         with EchoProcess(BINARY, "--loops=3", "--grace=100ms") as server, closing_all() as clients:
