@@ -58,5 +58,6 @@
 #include "gyre/runtime/with_cleanup.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/runtime/with_stop_token.h"
+#include "gyre/sync/channel.h"
 
 #endif  // GYRE_GYRE_H_

@@ -85,6 +85,8 @@ class WaitQueue {
   bool empty() const { return first_ == nullptr; }
   size_t size() const { return size_; }
   Waiter<Form>* front() const { return first_; }
+  // Behind `waiter`, which is in this queue; null if it is the last.
+  Waiter<Form>* After(const Waiter<Form>& waiter) const { return waiter.next_; }
 
   void PushBack(Waiter<Form>& waiter) {
     waiter.is_queued_ = true;
