@@ -58,6 +58,11 @@
 #include "gyre/runtime/with_cleanup.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/runtime/with_stop_token.h"
+#include "gyre/sync/broadcast.h"
 #include "gyre/sync/channel.h"
+#include "gyre/sync/oneshot.h"
+#include "gyre/sync/priority_queue.h"
+#include "gyre/sync/send_result.h"
+#include "gyre/sync/watch.h"
 
 #endif  // GYRE_GYRE_H_

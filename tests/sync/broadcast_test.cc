@@ -1,0 +1,173 @@
+// What is a broadcast's own: channel_likes_test.cc has the rest.
+#include "gyre/sync/broadcast.h"
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/task.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::InCalmSimulation;
+using testing::InEveryWorld;
+
+template <class Form>
+class BroadcastTest : public ::testing::Test {};
+class FormName {
+ public:
+  template <class Form>
+  static std::string GetName(int) {
+    return Form::kIsShared ? "Shared" : "OneLoop";
+  }
+};
+using Forms = ::testing::Types<internal::OneLoop, internal::ManyLoops>;
+TYPED_TEST_SUITE(BroadcastTest, Forms, FormName);
+
+TYPED_TEST(BroadcastTest, EverySubscriberHearsEveryItemFromItsSubscriptionOn) {
+  InEveryWorld([]() -> Task<> {
+    BasicBroadcast<int, TypeParam> broadcast(4);
+    EXPECT_TRUE(broadcast.Send(0).ok()) << "nobody hears it";
+    auto first = broadcast.Subscribe();
+    EXPECT_TRUE(broadcast.Send(1).ok());
+    auto second = broadcast.Subscribe();
+    EXPECT_TRUE(broadcast.Send(2).ok());
+    std::string heard;
+    while (const auto item = first.TryReceive()) heard += std::to_string(item->item);
+    heard += "/";
+    while (const auto item = second.TryReceive()) heard += std::to_string(item->item);
+    EXPECT_EQ(heard, "12/2");
+    co_return;
+  });
+}
+
+TYPED_TEST(BroadcastTest, WhoIsTooSlowGoesOnWithTheOldestThatIsLeftAndIsToldHowManyAreMissed) {
+  InEveryWorld([]() -> Task<> {
+    BasicBroadcast<int, TypeParam> broadcast(2);
+    auto mine = broadcast.Subscribe();
+    for (int item = 1; item <= 5; ++item) EXPECT_TRUE(broadcast.Send(item).ok());
+    const std::optional<Heard<int>> fourth = co_await mine.Receive();
+    EXPECT_EQ(fourth->item, 4);
+    EXPECT_EQ(fourth->missed, 3u);
+    const std::optional<Heard<int>> fifth = co_await mine.Receive();
+    EXPECT_EQ(fifth->item, 5);
+    EXPECT_EQ(fifth->missed, 0u);
+  });
+}
+
+TYPED_TEST(BroadcastTest, OneItemWakesAllWhoWait) {
+  InEveryWorld([]() -> Task<> {
+    BasicBroadcast<int, TypeParam> broadcast(1);
+    int sum = 0;
+    auto hear = [&]() -> Task<> {
+      auto mine = broadcast.Subscribe();
+      const std::optional<Heard<int>> heard = co_await mine.Receive();
+      sum += heard->item;
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      for (int i = 0; i < 3; ++i) scope.Spawn(hear);
+      for (int turn = 0; turn < 5; ++turn) co_await Yield();
+      EXPECT_EQ(broadcast.subscriptions(), 3u);
+      EXPECT_TRUE(broadcast.Send(7).ok());
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(sum, 21);
+    EXPECT_EQ(broadcast.subscriptions(), 0u);
+  });
+}
+
+TYPED_TEST(BroadcastTest, AnItemThatIsDisplacedMayUseTheBroadcastAsItDies) {
+  InEveryWorld([]() -> Task<> {
+    BasicBroadcast<std::shared_ptr<int>, TypeParam> broadcast(1);
+    auto mine = broadcast.Subscribe();
+    auto close = [&](int* number) {
+      delete number;
+      broadcast.Close();
+    };
+    EXPECT_TRUE(broadcast.Send(std::shared_ptr<int>(new int(1), close)).ok());
+    EXPECT_TRUE(broadcast.Send(nullptr).ok());
+    EXPECT_TRUE(broadcast.is_closed());
+    co_return;
+  });
+}
+
+// Subscribers with a plain list each, of which the front is dropped where it gets too long.
+TYPED_TEST(BroadcastTest, AHundredThousandRandomOperationsDoWhatAListOfEachSubscriberSays) {
+  InCalmSimulation([]() -> Task<> {
+    constexpr size_t kKept = 3;
+    internal::Rng rng(11);
+    BasicBroadcast<int, TypeParam> broadcast(kKept);
+    using Subscription = typename BasicBroadcast<int, TypeParam>::Subscription;
+    struct Member {
+      explicit Member(Subscription made) : subscription(std::make_unique<Subscription>(std::move(made))) {}
+      std::unique_ptr<Subscription> subscription;
+      std::deque<int> unheard;
+      uint64_t missed = 0;
+    };
+    std::vector<Member> members;
+    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
+      const uint64_t choice = rng.Below(20);
+      if (choice == 0 && members.size() < 5) {
+        members.emplace_back(broadcast.Subscribe());
+      } else if (choice == 1 && !members.empty()) {
+        members.erase(members.begin() + static_cast<long>(rng.Below(members.size())));
+      } else if (choice < 9) {
+        EXPECT_TRUE(broadcast.Send(operation).ok());
+        for (Member& member : members) {
+          member.unheard.push_back(operation);
+          if (member.unheard.size() <= kKept) continue;
+          member.unheard.pop_front();
+          ++member.missed;
+        }
+      } else if (!members.empty()) {
+        Member& member = members[rng.Below(members.size())];
+        std::optional<Heard<int>> heard;
+        if (choice < 14 && !member.unheard.empty()) {
+          heard = co_await member.subscription->Receive();
+        } else {
+          heard = member.subscription->TryReceive();
+        }
+        EXPECT_EQ(heard.has_value(), !member.unheard.empty());
+        if (!heard.has_value()) continue;
+        EXPECT_EQ(heard->item, member.unheard.front()) << "operation " << operation;
+        EXPECT_EQ(heard->missed, std::exchange(member.missed, 0)) << "operation " << operation;
+        member.unheard.pop_front();
+      }
+    }
+  });
+}
+
+TEST(BroadcastDeathTest, OutlivesItsSubscriptionsAndEachBelongsToOneTask) {
+  auto outlived = [] {
+    std::optional<Broadcast<int>> broadcast(std::in_place, 1);
+    auto mine = broadcast->Subscribe();
+    broadcast.reset();
+  };
+  EXPECT_DEATH(outlived(), "a Broadcast was destroyed while a Subscription to it is open");
+  auto two_tasks = []() -> Task<> {
+    Broadcast<int> broadcast(1);
+    auto mine = broadcast.Subscribe();
+    auto hear = [&]() -> Task<> { static_cast<void>(co_await mine.Receive()); };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(hear);
+      scope.Spawn(hear);
+      co_return;
+    };
+    co_await WithScope(body);
+  };
+  EXPECT_DEATH(InCalmSimulation(two_tasks), "another task waits for the same subscription");
+}
+
+}  // namespace
+}  // namespace gyre

@@ -1,0 +1,183 @@
+// What is a oneshot's own: channel_likes_test.cc has the rest.
+#include "gyre/sync/oneshot.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/task.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/counted.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::Counted;
+using testing::InCalmSimulation;
+using testing::InEveryWorld;
+
+template <class Form>
+class OneshotTest : public ::testing::Test {};
+class FormName {
+ public:
+  template <class Form>
+  static std::string GetName(int) {
+    return Form::kIsShared ? "Shared" : "OneLoop";
+  }
+};
+using Forms = ::testing::Types<internal::OneLoop, internal::ManyLoops>;
+TYPED_TEST_SUITE(OneshotTest, Forms, FormName);
+
+// [H15]
+TYPED_TEST(OneshotTest, ASenderThatGoesUnsentTellsTheReceiver) {
+  InEveryWorld([]() -> Task<> {
+    BasicOneshot<int, TypeParam> oneshot;
+    auto body = [&](Scope& scope) -> Task<> {
+      auto goes = [](typename BasicOneshot<int, TypeParam>::Sender) -> Task<> {
+        for (int turn = 0; turn < 5; ++turn) co_await Yield();
+      };
+      scope.Spawn(goes, oneshot.NewSender());
+      const absl::StatusOr<int> value = co_await oneshot.Receive();
+      EXPECT_EQ(value.status().code(), absl::StatusCode::kUnavailable);
+      EXPECT_FALSE(oneshot.is_sent());
+    };
+    co_await WithScope(body);
+  });
+}
+
+// [H15]
+TYPED_TEST(OneshotTest, WhereTheReceiverHasGoneTheValueIsReturned) {
+  InEveryWorld([]() -> Task<> {
+    BasicOneshot<std::unique_ptr<int>, TypeParam> oneshot;
+    auto sender = oneshot.NewSender();
+    oneshot.NewReceiver().Close();
+    SendResult<std::unique_ptr<int>> sent = sender.Send(std::make_unique<int>(5));
+    EXPECT_FALSE(sent.ok());
+    EXPECT_EQ(*sent.item(), 5);
+    EXPECT_EQ(sent.status().code(), absl::StatusCode::kUnavailable);
+    co_return;
+  });
+}
+
+TYPED_TEST(OneshotTest, AValueThatNobodyReceivesIsDestroyedWithTheReceiver) {
+  InEveryWorld([]() -> Task<> {
+    Counted::Reset();
+    BasicOneshot<Counted, TypeParam> oneshot;
+    auto receiver = oneshot.NewReceiver();
+    EXPECT_TRUE(oneshot.Send(Counted()).ok());
+    EXPECT_EQ(Counted::live(), 1);
+    receiver.Close();
+    EXPECT_EQ(Counted::live(), 0);
+    EXPECT_EQ(Counted::copies(), 0);
+    co_return;
+  });
+}
+
+TYPED_TEST(OneshotTest, AStatusComesOutAsItWentIn) {
+  InEveryWorld([]() -> Task<> {
+    BasicOneshot<absl::Status, TypeParam> status;
+    EXPECT_TRUE(status.NewSender().Send(absl::DataLossError("sent")).ok());
+    const absl::Status received = co_await status.NewReceiver().Receive();
+    EXPECT_EQ(received, absl::DataLossError("sent"));
+    BasicOneshot<absl::StatusOr<int>, TypeParam> value;
+    EXPECT_TRUE(value.Send(7).ok());
+    const absl::StatusOr<int> seven = co_await value.Receive();
+    EXPECT_EQ(*seven, 7);
+    BasicOneshot<absl::StatusOr<int>, TypeParam> closed;
+    closed.Close();
+    const absl::StatusOr<int> none = co_await closed.Receive();
+    EXPECT_EQ(none.status().code(), absl::StatusCode::kUnavailable);
+  });
+}
+
+TYPED_TEST(OneshotTest, TryReceiveGivesTheValueOnce) {
+  InEveryWorld([]() -> Task<> {
+    BasicOneshot<int, TypeParam> oneshot;
+    EXPECT_EQ(oneshot.TryReceive(), std::nullopt);
+    EXPECT_TRUE(oneshot.Send(3).ok());
+    EXPECT_EQ(oneshot.TryReceive(), 3);
+    EXPECT_EQ(oneshot.TryReceive(), std::nullopt);
+    co_return;
+  });
+}
+
+// Each oneshot has a random life: sent or not, closed or not, received before or after, stopped or not.
+TYPED_TEST(OneshotTest, AHundredThousandRandomLivesEndAsTheyMust) {
+  InCalmSimulation([]() -> Task<> {
+    internal::Rng rng(7);
+    auto body = [&](Scope& scope) -> Task<> {
+      for (int life = 0; life < 100'000 && !::testing::Test::HasFailure(); ++life) {
+        BasicOneshot<int, TypeParam> oneshot;
+        std::string ends;
+        auto receive = [&]() -> Task<> {
+          const absl::StatusOr<int> value = co_await oneshot.Receive();
+          ends = value.ok() ? std::to_string(*value) : "closed";
+        };
+        const bool is_before = rng.Below(2) == 0;
+        const bool is_sent = rng.Below(3) > 0;
+        const bool is_stopped = rng.Below(4) == 0;
+        TaskHandle<> receiver;
+        if (is_before) {
+          receiver = scope.Spawn(receive);
+          co_await Yield();
+          co_await Yield();
+        }
+        if (is_sent) EXPECT_TRUE(oneshot.Send(life).ok());
+        if (!is_sent) oneshot.Close();
+        if (!is_before) receiver = scope.Spawn(receive);
+        if (is_stopped) receiver.RequestStop();
+        static_cast<void>(co_await receiver.Join());
+        // Handed over before the stop, a value is delivered.
+        const bool has_value = is_sent && (is_before || !is_stopped);
+        const std::string expected = has_value ? std::to_string(life) : is_stopped ? "" : "closed";
+        EXPECT_EQ(ends, expected) << "life " << life;
+        EXPECT_EQ(oneshot.TryReceive().has_value(), is_sent && !has_value);
+      }
+    };
+    co_await WithScope(body);
+  });
+}
+
+template <class Form>
+class OneshotDeathTest : public ::testing::Test {};
+TYPED_TEST_SUITE(OneshotDeathTest, Forms, FormName);
+
+TYPED_TEST(OneshotDeathTest, SendsAndReceivesOnce) {
+  using Oneshot = BasicOneshot<int, TypeParam>;
+  auto send_twice = [] {
+    Oneshot oneshot;
+    static_cast<void>(oneshot.Send(1));
+    static_cast<void>(oneshot.Send(2));
+  };
+  EXPECT_DEATH(send_twice(), "Oneshot::Send: a value was sent before");
+  auto two_senders = [] {
+    Oneshot oneshot;
+    auto one = oneshot.NewSender();
+    auto two = oneshot.NewSender();
+  };
+  EXPECT_DEATH(two_senders(), "Oneshot::NewSender: it has one");
+  auto outlived = [] {
+    std::optional<Oneshot> oneshot(std::in_place);
+    auto sender = oneshot->NewSender();
+    oneshot.reset();
+  };
+  EXPECT_DEATH(outlived(), "a Oneshot was destroyed while its Sender or Receiver is open");
+  auto receive_twice = []() -> Task<> {
+    Oneshot oneshot;
+    static_cast<void>(oneshot.Send(1));
+    static_cast<void>(co_await oneshot.Receive());
+    static_cast<void>(co_await oneshot.Receive());
+  };
+  EXPECT_DEATH(InCalmSimulation(receive_twice), "Oneshot::Receive: its value was received before");
+}
+
+}  // namespace
+}  // namespace gyre

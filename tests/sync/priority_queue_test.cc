@@ -1,0 +1,224 @@
+// What is a priority queue's own: channel_likes_test.cc has the rest.
+#include "gyre/sync/priority_queue.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "gtest/gtest.h"
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/task.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::InCalmSimulation;
+using testing::InEveryWorld;
+
+template <class Form>
+class PriorityQueueTest : public ::testing::Test {};
+class FormName {
+ public:
+  template <class Form>
+  static std::string GetName(int) {
+    return Form::kIsShared ? "Shared" : "OneLoop";
+  }
+};
+using Forms = ::testing::Types<internal::OneLoop, internal::ManyLoops>;
+TYPED_TEST_SUITE(PriorityQueueTest, Forms, FormName);
+
+Task<> Settle() {
+  for (int turn = 0; turn < 10; ++turn) co_await Yield();
+}
+
+TYPED_TEST(PriorityQueueTest, TheLeastComesFirstAndEqualsInOrderOfArrival) {
+  InEveryWorld([]() -> Task<> {
+    struct ByUrgency {
+      bool operator()(const std::string& a, const std::string& b) const { return a[0] < b[0]; }
+    };
+    BasicPriorityQueue<std::string, TypeParam, ByUrgency> queue;
+    for (const char* item : {"2a", "1a", "3a", "1b", "2b", "1c"}) EXPECT_TRUE(queue.TryPut(item).ok());
+    std::string all;
+    while (const std::optional<std::string> item = queue.TryGet()) all += *item;
+    EXPECT_EQ(all, "1a1b1c2a2b3a");
+    co_return;
+  });
+}
+
+TYPED_TEST(PriorityQueueTest, APutWaitsWhileThereIsNoRoom) {
+  InCalmSimulation([]() -> Task<> {
+    BasicPriorityQueue<int, TypeParam> queue(2);
+    std::string log;
+    auto put = [&](int item) -> Task<> {
+      const SendResult<int> sent = co_await queue.Put(item);
+      log += std::to_string(item) + (sent.ok() ? "+ " : "- ");
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      for (int item : {4, 3, 2, 1}) scope.Spawn(put, item);
+      co_await Settle();
+      EXPECT_EQ(std::exchange(log, ""), "4+ 3+ ");
+      EXPECT_EQ(queue.TryPut(0).status().code(), absl::StatusCode::kResourceExhausted);
+      const std::optional<int> first = co_await queue.Get();
+      EXPECT_EQ(first, 3);
+      co_await Settle();
+      EXPECT_EQ(std::exchange(log, ""), "2+ ");
+      const std::optional<int> second = co_await queue.Get();
+      EXPECT_EQ(second, 2);
+      co_await Settle();
+      EXPECT_EQ(log, "1+ ");
+    };
+    co_await WithScope(body);
+  });
+}
+
+// [H12]
+TYPED_TEST(PriorityQueueTest, ShutDownPutsFailGetsDrainAndThenEndAndJoinWaitsForTheUnfinished) {
+  InCalmSimulation([]() -> Task<> {
+    BasicPriorityQueue<int, TypeParam> queue(1);
+    std::string log;
+    auto put = [&]() -> Task<> {
+      SendResult<int> sent = co_await queue.Put(2);
+      log += sent.ok() ? "put " : "refused " + std::to_string(sent.item()) + " ";
+    };
+    auto join = [&]() -> Task<> {
+      co_await queue.Join();
+      log += "joined ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      EXPECT_TRUE(queue.TryPut(1).ok());
+      scope.Spawn(put);
+      scope.Spawn(join);
+      co_await Settle();
+      queue.ShutDown();
+      queue.ShutDown();
+      co_await Settle();
+      EXPECT_EQ(std::exchange(log, ""), "refused 2 ");
+      EXPECT_EQ(queue.TryPut(3).status().code(), absl::StatusCode::kUnavailable);
+      const std::optional<int> item = co_await queue.Get();
+      EXPECT_EQ(item, 1);
+      const std::optional<int> end = co_await queue.Get();
+      EXPECT_EQ(end, std::nullopt);
+      co_await Settle();
+      EXPECT_EQ(log, "") << "1 is not done";
+      queue.TaskDone();
+      co_await Settle();
+      EXPECT_EQ(log, "joined ");
+    };
+    co_await WithScope(body);
+  });
+}
+
+// [H12]
+TYPED_TEST(PriorityQueueTest, ShutDownNowDropsWhatIsThereWhichCountsAsDone) {
+  InEveryWorld([]() -> Task<> {
+    BasicPriorityQueue<int, TypeParam> queue;
+    for (int item : {1, 2, 3}) EXPECT_TRUE(queue.TryPut(item).ok());
+    EXPECT_EQ(queue.TryGet(), 1);
+    EXPECT_EQ(queue.unfinished(), 3u);
+    queue.ShutDownNow();
+    EXPECT_EQ(queue.unfinished(), 1u);
+    const std::optional<int> end = co_await queue.Get();
+    EXPECT_EQ(end, std::nullopt);
+    queue.TaskDone();
+    co_await queue.Join();
+  });
+}
+
+TYPED_TEST(PriorityQueueTest, GettersAreServedInOrderAndAStoppedOneDeliversWhatItWasHanded) {
+  InCalmSimulation([]() -> Task<> {
+    BasicPriorityQueue<int, TypeParam> queue;
+    std::string log;
+    auto get = [&](char who) -> Task<> {
+      const std::optional<int> item = co_await queue.Get();
+      log += who + std::to_string(*item) + " ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> first = scope.Spawn(get, 'a');
+      TaskHandle<> second = scope.Spawn(get, 'b');
+      scope.Spawn(get, 'c');
+      co_await Settle();
+      second.RequestStop();
+      EXPECT_TRUE(queue.TryPut(9).ok());
+      EXPECT_TRUE(queue.TryPut(1).ok());
+      first.RequestStop();
+      co_await Settle();
+      EXPECT_EQ(log, "a9 c1 ") << "9 was a's before 1 came";
+    };
+    co_await WithScope(body);
+  });
+}
+
+TYPED_TEST(PriorityQueueTest, HoldsWhatCanOnlyMove) {
+  InEveryWorld([]() -> Task<> {
+    struct ByValue {
+      bool operator()(const std::unique_ptr<int>& a, const std::unique_ptr<int>& b) const { return *a < *b; }
+    };
+    BasicPriorityQueue<std::unique_ptr<int>, TypeParam, ByValue> queue;
+    for (int item : {3, 1, 2}) EXPECT_TRUE(queue.TryPut(std::make_unique<int>(item)).ok());
+    for (int expected : {1, 2, 3}) {
+      const std::optional<std::unique_ptr<int>> item = co_await queue.Get();
+      EXPECT_EQ(**item, expected);
+    }
+  });
+}
+
+TYPED_TEST(PriorityQueueTest, AHundredThousandRandomOperationsDoWhatASortedSetSays) {
+  InCalmSimulation([]() -> Task<> {
+    constexpr size_t kCapacity = 20;
+    internal::Rng rng(17);
+    struct ByKey {
+      bool operator()(const std::pair<uint64_t, int>& a, const std::pair<uint64_t, int>& b) const {
+        return a.first < b.first;
+      }
+    };
+    BasicPriorityQueue<std::pair<uint64_t, int>, TypeParam, ByKey> queue(kCapacity);
+    std::set<std::pair<uint64_t, int>> model;  // the second counts up, so equal keys are in order of arrival
+    size_t given = 0;
+    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
+      const uint64_t choice = rng.Below(5);
+      if (choice < 2) {
+        const std::pair<uint64_t, int> item(rng.Below(8), operation);
+        const SendResult<std::pair<uint64_t, int>> sent = queue.TryPut(item);
+        EXPECT_EQ(sent.ok(), model.size() < kCapacity);
+        if (sent.ok()) model.insert(item);
+      } else if (choice < 4) {
+        std::optional<std::pair<uint64_t, int>> item;
+        if (choice == 2 && !model.empty()) {
+          item = co_await queue.Get();
+        } else {
+          item = queue.TryGet();
+        }
+        EXPECT_EQ(item.has_value(), !model.empty());
+        if (!item.has_value()) continue;
+        EXPECT_EQ(*item, *model.begin()) << "operation " << operation;
+        model.erase(model.begin());
+        ++given;
+      } else if (given > 0) {
+        queue.TaskDone();
+        --given;
+      }
+      EXPECT_EQ(queue.size(), model.size());
+      EXPECT_EQ(queue.unfinished(), model.size() + given);
+    }
+  });
+}
+
+TEST(PriorityQueueDeathTest, TaskDoneIsCalledOnceForEachItemThatWasGiven) {
+  auto too_often = [] {
+    PriorityQueue<int> queue;
+    static_cast<void>(queue.TryPut(1));
+    queue.TaskDone();
+  };
+  EXPECT_DEATH(too_often(), "TaskDone: it was called more often than Get gave an item");
+}
+
+}  // namespace
+}  // namespace gyre

@@ -1,0 +1,159 @@
+// What is a watch's own: channel_likes_test.cc has the rest.
+#include "gyre/sync/watch.h"
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/task.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/worlds.h"
+
+namespace gyre {
+namespace {
+
+using testing::InCalmSimulation;
+using testing::InEveryWorld;
+
+template <class Form>
+class WatchTest : public ::testing::Test {};
+class FormName {
+ public:
+  template <class Form>
+  static std::string GetName(int) {
+    return Form::kIsShared ? "Shared" : "OneLoop";
+  }
+};
+using Forms = ::testing::Types<internal::OneLoop, internal::ManyLoops>;
+TYPED_TEST_SUITE(WatchTest, Forms, FormName);
+
+// [H14]
+TYPED_TEST(WatchTest, ClosedAfterAnUnseenValueItGivesThatAndThenTheClose) {
+  InEveryWorld([]() -> Task<> {
+    BasicWatch<int, TypeParam> watch(1);
+    auto mine = watch.Observe();
+    EXPECT_FALSE(mine.HasChanged());
+    EXPECT_TRUE(watch.Set(2).ok());
+    watch.Close();
+    EXPECT_TRUE(mine.HasChanged());
+    const absl::StatusOr<int> value = co_await mine.Changed();
+    EXPECT_EQ(*value, 2);
+    const absl::StatusOr<int> closed = co_await mine.Changed();
+    EXPECT_EQ(closed.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(watch.Set(3).code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(watch.Get(), 2);
+  });
+}
+
+TYPED_TEST(WatchTest, OnlyTheNewestValueIsSeen) {
+  InEveryWorld([]() -> Task<> {
+    BasicWatch<std::string, TypeParam> watch("a");
+    auto mine = watch.Observe();
+    EXPECT_TRUE(watch.Set("b").ok());
+    EXPECT_TRUE(watch.Modify([](std::string& text) { text += "c"; }).ok());
+    const absl::StatusOr<std::string> value = co_await mine.Changed();
+    EXPECT_EQ(*value, "bc");
+    EXPECT_FALSE(mine.HasChanged());
+    EXPECT_EQ(watch.Read([](const std::string& text) { return text.size(); }), 2u);
+  });
+}
+
+TYPED_TEST(WatchTest, UntilWaitsForAValueThatFits) {
+  InEveryWorld([]() -> Task<> {
+    BasicWatch<int, TypeParam> watch(1);
+    std::string ends;
+    auto until = [&](int least) -> Task<> {
+      auto fits = [least](int value) { return value >= least; };
+      const absl::StatusOr<int> value = co_await watch.Until(fits);
+      ends += std::to_string(least) + (value.ok() ? "=" + std::to_string(*value) : "-") + " ";
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      auto settle = []() -> Task<> {
+        for (int turn = 0; turn < 10; ++turn) co_await Yield();
+      };
+      scope.Spawn(until, 1);
+      scope.Spawn(until, 5);
+      TaskHandle<> stopped = scope.Spawn(until, 6);
+      scope.Spawn(until, 9);
+      co_await settle();
+      EXPECT_EQ(std::exchange(ends, ""), "1=1 ");
+      EXPECT_TRUE(watch.Set(3).ok());
+      co_await settle();
+      EXPECT_EQ(ends, "");
+      stopped.RequestStop();
+      EXPECT_TRUE(watch.Set(7).ok());
+      co_await settle();
+      EXPECT_EQ(std::exchange(ends, ""), "5=7 ");
+      watch.Close();
+      co_await settle();
+      EXPECT_EQ(ends, "9- ");
+      EXPECT_EQ(watch.observers(), 0u);
+    };
+    co_await WithScope(body);
+  });
+}
+
+TYPED_TEST(WatchTest, AChangeThatThrowsIsNone) {
+  InEveryWorld([]() -> Task<> {
+    BasicWatch<int, TypeParam> watch(1);
+    auto mine = watch.Observe();
+    EXPECT_THROW(static_cast<void>(watch.Modify([](int&) { throw 1; })), int);
+    EXPECT_FALSE(mine.HasChanged());
+    co_return;
+  });
+}
+
+// Observers with the version that each has seen.
+TYPED_TEST(WatchTest, AHundredThousandRandomOperationsDoWhatVersionsSay) {
+  InCalmSimulation([]() -> Task<> {
+    internal::Rng rng(13);
+    BasicWatch<int, TypeParam> watch(0);
+    using Observer = typename BasicWatch<int, TypeParam>::Observer;
+    struct Member {
+      Member(Observer made, int version) : observer(std::make_unique<Observer>(std::move(made))), seen(version) {}
+      std::unique_ptr<Observer> observer;
+      int seen;
+    };
+    std::vector<Member> members;
+    int version = 0;  // and the value
+    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
+      const uint64_t choice = rng.Below(20);
+      if (choice == 0 && members.size() < 5) {
+        members.emplace_back(watch.Observe(), version);
+      } else if (choice == 1 && !members.empty()) {
+        members.erase(members.begin() + static_cast<long>(rng.Below(members.size())));
+      } else if (choice < 6) {
+        EXPECT_TRUE(watch.Set(++version).ok());
+      } else if (!members.empty()) {
+        Member& member = members[rng.Below(members.size())];
+        EXPECT_EQ(member.observer->HasChanged(), member.seen != version) << "operation " << operation;
+        if (member.seen == version) continue;
+        const absl::StatusOr<int> value = co_await member.observer->Changed();
+        EXPECT_EQ(*value, version);
+        member.seen = version;
+      }
+      EXPECT_EQ(watch.observers(), members.size());
+    }
+  });
+}
+
+TEST(WatchDeathTest, OutlivesItsObservers) {
+  auto outlived = [] {
+    std::optional<Watch<int>> watch(std::in_place, 1);
+    auto mine = watch->Observe();
+    watch.reset();
+  };
+  EXPECT_DEATH(outlived(), "a Watch was destroyed while an Observer of it is open");
+}
+
+}  // namespace
+}  // namespace gyre
