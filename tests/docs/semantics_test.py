@@ -11,7 +11,7 @@ def tests_of(root):
     """All tests as "file::Suite.Name"."""
     found = set()
     for path in (root / "tests").rglob("*_test.cc"):
-        for suite, name in re.findall(r"^TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", path.read_text(), re.M):
+        for suite, name in re.findall(r"^(?:TYPED_)?TEST(?:_F|_P)?\((\w+),\s*(\w+)\)", path.read_text(), re.M):
             found.add(f"{path.stem}::{suite}.{name}")
     return found
 
