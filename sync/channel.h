@@ -387,12 +387,12 @@ class BasicChannel {
   // False if there is nothing.
   bool TakeOut(Section& section, std::optional<T>& item);
   // To the receiver that has waited longest. There is one.
-  void HandOver(Section& section, T& item);
+  [[gnu::noinline]] void HandOver(Section& section, T& item);
   // Whoever of those that wait has room now, in order of arrival.
-  void LetIn(Section& section);
+  [[gnu::noinline]] void LetIn(Section& section);
   void CloseSending(Section& section);
   void Refuse(Section& section, Entrant& entrant);
-  void EndReceivers(Section& section);
+  [[gnu::noinline]] void EndReceivers(Section& section);
 
   [[no_unique_address]] mutable Form form_;
   const size_t capacity_;

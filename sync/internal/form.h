@@ -23,11 +23,11 @@
 #define GYRE_SYNC_INTERNAL_FORM_H_
 
 #include <cstddef>
-#include <mutex>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/home_loop.h"
 #include "gyre/runtime/leaf.h"
+#include "gyre/sync/internal/lock.h"
 
 namespace gyre::internal {
 
@@ -55,7 +55,7 @@ class ManyLoops {
 
  private:
   friend class Section<ManyLoops>;
-  std::mutex mutex_;
+  Lock lock_;
 };
 
 // A leaf in a queue. A primitive derives its own from it, with OnStop, and Undo if it hands something over.
@@ -136,11 +136,11 @@ class Section<OneLoop> {
 template <>
 class Section<ManyLoops> {
  public:
-  explicit Section(ManyLoops& form) : mutex_(form.mutex_) { mutex_.lock(); }
+  explicit Section(ManyLoops& form) : lock_(form.lock_) { lock_.Acquire(); }
   Section(const Section&) = delete;
   Section& operator=(const Section&) = delete;
   ~Section() {
-    mutex_.unlock();
+    lock_.Release();
     while (first_ != nullptr) {
       Waiter<ManyLoops>* const waiter = first_;
       first_ = waiter->next_;
@@ -155,7 +155,7 @@ class Section<ManyLoops> {
   }
 
  private:
-  std::mutex& mutex_;
+  Lock& lock_;
   Waiter<ManyLoops>* first_ = nullptr;
   Waiter<ManyLoops>* last_ = nullptr;
 };
