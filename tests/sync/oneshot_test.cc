@@ -130,8 +130,11 @@ TYPED_TEST(OneshotTest, AHundredThousandRandomLivesEndAsTheyMust) {
           co_await Yield();
           co_await Yield();
         }
-        if (is_sent) EXPECT_TRUE(oneshot.Send(life).ok());
-        if (!is_sent) oneshot.Close();
+        if (is_sent) {
+          EXPECT_TRUE(oneshot.Send(life).ok());
+        } else {
+          oneshot.Close();
+        }
         if (!is_before) receiver = scope.Spawn(receive);
         if (is_stopped) receiver.RequestStop();
         static_cast<void>(co_await receiver.Join());
