@@ -64,5 +64,10 @@
 #include "gyre/sync/priority_queue.h"
 #include "gyre/sync/send_result.h"
 #include "gyre/sync/watch.h"
+#include "gyre/sync/capacity_limiter.h"
+#include "gyre/sync/condition.h"
+#include "gyre/sync/mutex.h"
+#include "gyre/sync/rw_lock.h"
+#include "gyre/sync/semaphore.h"
 
 #endif  // GYRE_GYRE_H_

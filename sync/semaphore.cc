@@ -32,8 +32,8 @@ void BasicSemaphore<Form>::Close() {
 
 template <class Form>
 bool BasicSemaphore<Form>::IsAnsweredAtOnce(AcquireWaiter& waiter) {
-  if (waiter.units_ == 0 || is_closed_) {
-    waiter.is_refused_ = is_closed_;
+  if (is_closed_) {
+    waiter.is_refused_ = true;
     return true;
   }
   waiters_.PushBack(waiter);

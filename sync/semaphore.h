@@ -178,7 +178,7 @@ class BasicSemaphore {
   }
   void CheckHome() { form_.CheckHome("a Semaphore", !waiters_.empty(), taken_ != 0); }
 
-  bool CanTake(size_t units) const { return units <= free_ && waiters_.empty() && !is_closed_; }
+  bool CanTake(size_t units) const { return (units == 0 || (units <= free_ && waiters_.empty())) && !is_closed_; }
   void Take(size_t units) {
     free_ -= units;
     taken_ += units;

@@ -160,6 +160,17 @@ class Section<ManyLoops> {
   Waiter<ManyLoops>* last_ = nullptr;
 };
 
+// What a primitive gives before co_await: it does nothing yet, and makes the leaf.
+template <class LeafType, class Primitive>
+class [[nodiscard]] WaitOperation {
+ public:
+  explicit WaitOperation(Primitive& primitive) : primitive_(primitive) {}
+  LeafType operator co_await() && { return LeafType(primitive_); }
+
+ private:
+  Primitive& primitive_;
+};
+
 }  // namespace gyre::internal
 
 #endif  // GYRE_SYNC_INTERNAL_FORM_H_

@@ -1,0 +1,333 @@
+// What holds for everything that a task takes and gives back: semaphores, mutexes, reader-writer locks (as writers) and limiters,
+// for one loop and for many.
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "absl/status/statusor.h"
+#include "gtest/gtest.h"
+#include "gyre/runtime/deadline.h"
+#include "gyre/runtime/scope.h"
+#include "gyre/runtime/sim/explorer.h"
+#include "gyre/runtime/sleep.h"
+#include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/gate.h"
+#include "gyre/tests/support/worlds.h"
+#include "gyre/tests/sync/lock_likes.h"
+
+namespace gyre::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+template <class Like>
+class LockLike : public ::testing::Test {
+ public:
+  using Object = typename Like::Object;
+  using Hold = typename Like::Hold;
+
+  // Takes it, notes its letter, and gives it back when let out.
+  static Task<> Visit(Object& door, std::string& log, char who, Gate& out) {
+    const Hold hold = co_await Like::Take(door);
+    log += who;
+    co_await out.Wait();
+  }
+  // The arrivals are in the order of the calls, whatever the world shuffles.
+  static Task<TaskHandle<>> Arrive(Scope& scope, Object& door, std::string& log, char who, Gate& out) {
+    const size_t waiting = door.waiting();
+    TaskHandle<> visit = scope.Spawn(Visit, std::ref(door), std::ref(log), who, std::ref(out));
+    while (door.waiting() == waiting) co_await Yield();
+    co_return visit;
+  }
+  static Task<> Entered(std::string& log, size_t count) {
+    while (log.size() < count) co_await Yield();
+  }
+};
+TYPED_TEST_SUITE(LockLike, LockLikes);
+
+// [F01]
+TYPED_TEST(LockLike, GoesToWaitersInOrderOfArrival) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    auto mine = TypeParam::TryTake(door);
+    auto body = [&](Scope& scope) -> Task<> {
+      co_await TestFixture::Arrive(scope, door, log, 'a', out);
+      co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      co_await TestFixture::Arrive(scope, door, log, 'c', out);
+      TypeParam::GiveBack(*mine);
+      out.Open();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "abc");
+  });
+}
+
+// [F02]
+TYPED_TEST(LockLike, OneThatIsStoppedInTheTurnOfTheReleaseIsPassedOver) {
+  InEveryWorld([]() -> Task<> {
+    for (const bool is_stopped_first : {true, false}) {
+      typename TestFixture::Object door;
+      std::string log;
+      Gate out;
+      out.Open();
+      auto mine = TypeParam::TryTake(door);
+      auto body = [&](Scope& scope) -> Task<> {
+        TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
+        co_await TestFixture::Arrive(scope, door, log, 'c', out);
+        if (is_stopped_first) b.RequestStop();
+        TypeParam::GiveBack(*mine);
+        if (!is_stopped_first) b.RequestStop();  // it had been handed over: the moment of Undo
+      };
+      co_await WithScope(body);
+      EXPECT_EQ(log, "c");
+    }
+  });
+}
+
+// [F04]
+TYPED_TEST(LockLike, OfFourWithOneStoppedExactlyOneHoldsItAtATime) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    auto mine = TypeParam::TryTake(door);
+    auto body = [&](Scope& scope) -> Task<> {
+      co_await TestFixture::Arrive(scope, door, log, 'a', out);
+      TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      co_await TestFixture::Arrive(scope, door, log, 'c', out);
+      co_await TestFixture::Arrive(scope, door, log, 'd', out);
+      b.RequestStop();
+      TypeParam::GiveBack(*mine);
+      co_await TestFixture::Entered(log, 1);
+      for (int i = 0; i < 5; ++i) co_await Yield();
+      EXPECT_EQ(log, "a");
+      EXPECT_EQ(door.waiting(), 2u);
+      out.Open();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "acd");
+  });
+}
+
+// [F05, F10, F11]
+TYPED_TEST(LockLike, StoppedWaitersAtTheHeadStrandNobodyBehindThem) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    auto mine = TypeParam::TryTake(door);
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> a = co_await TestFixture::Arrive(scope, door, log, 'a', out);
+      TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      co_await TestFixture::Arrive(scope, door, log, 'c', out);
+      co_await TestFixture::Arrive(scope, door, log, 'd', out);
+      a.RequestStop();
+      b.RequestStop();
+      TypeParam::GiveBack(*mine);
+      co_await TestFixture::Entered(log, 1);
+      EXPECT_EQ(log, "c");
+      EXPECT_EQ(door.waiting(), 1u) << "d";
+      out.Open();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "cd");
+  });
+}
+
+// [F08, F14]
+TYPED_TEST(LockLike, ThoseThatReleaseAndAskAgainTakeTurns) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    auto mine = TypeParam::TryTake(door);
+    auto loop = [&](char who) -> Task<> {
+      for (int i = 0; i < 4; ++i) {
+        typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+        log += who;
+        if (log.size() % 2 == 0) co_await Yield();
+      }
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      for (const char who : {'1', '2', '3'}) {
+        const size_t waiting = door.waiting();
+        scope.Spawn(loop, who);
+        while (door.waiting() == waiting) co_await Yield();
+      }
+      TypeParam::GiveBack(*mine);
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "123123123123");
+  });
+}
+
+// [F13]
+TYPED_TEST(LockLike, IsNeverFreeWhileSomebodyCouldHaveIt) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    auto mine = TypeParam::TryTake(door);
+    auto body = [&](Scope& scope) -> Task<> {
+      co_await TestFixture::Arrive(scope, door, log, 'a', out);
+      TypeParam::GiveBack(*mine);
+      EXPECT_FALSE(TypeParam::TryTake(door).has_value()) << "it is a's, who has not run yet";
+      EXPECT_EQ(log, "");
+      out.Open();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "a");
+    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+  });
+}
+
+// [F20]
+TYPED_TEST(LockLike, WithADeadlineThatHasPassedItIsTakenIfFreeAndNotWaitedFor) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    const TimePoint past = Loop::Current().Now() - 1s;
+    {
+      absl::StatusOr<typename TestFixture::Hold> free = co_await Deadline(past, TypeParam::Take(door));
+      EXPECT_TRUE(free.ok()) << free.status();
+      absl::StatusOr<typename TestFixture::Hold> taken = co_await Deadline(past, TypeParam::Take(door));
+      EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
+      EXPECT_EQ(door.waiting(), 0u);
+    }
+    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+  });
+}
+
+// [F20]
+TYPED_TEST(LockLike, InAStoppedScopeNothingIsTried) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    bool was_taken = false;
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.RequestStop();
+      typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+      was_taken = true;
+    };
+    co_await WithScope(body);
+    EXPECT_FALSE(was_taken);
+    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+  });
+}
+
+TYPED_TEST(LockLike, ADeadlineThatExpiresWhileItWaitsTakesNothing) {
+  InSimulation([]() -> Task<> {
+    typename TestFixture::Object door;
+    auto mine = TypeParam::TryTake(door);
+    absl::StatusOr<typename TestFixture::Hold> taken = co_await Timeout(1s, TypeParam::Take(door));
+    EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
+    EXPECT_EQ(door.waiting(), 0u);
+    TypeParam::GiveBack(*mine);
+    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+  });
+}
+
+TYPED_TEST(LockLike, AStopOfTheHolderGivesItBack) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> a = scope.Spawn(TestFixture::Visit, std::ref(door), std::ref(log), 'a', std::ref(out));
+      co_await TestFixture::Entered(log, 1);
+      co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      a.RequestStop();
+      co_await TestFixture::Entered(log, 2);
+      out.Open();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "ab");
+  });
+}
+
+TYPED_TEST(LockLike, IsGivenBackOnceHoweverItsHoldIsMoved) {
+  InCalmSimulation([]() -> Task<> {
+    typename TestFixture::Object door;
+    typename TestFixture::Object other;
+    typename TestFixture::Hold first = *TypeParam::TryTake(door);
+    typename TestFixture::Hold second = std::move(first);
+    TypeParam::GiveBack(first);
+    EXPECT_FALSE(TypeParam::TryTake(door).has_value()) << "an empty hold gives nothing back";
+    second = *TypeParam::TryTake(other);
+    EXPECT_TRUE(TypeParam::TryTake(door).has_value()) << "assigned to, it gave back what it had";
+    EXPECT_FALSE(TypeParam::TryTake(other).has_value());
+    auto& itself = second;
+    second = std::move(itself);
+    EXPECT_FALSE(TypeParam::TryTake(other).has_value());
+    TypeParam::GiveBack(second);
+    TypeParam::GiveBack(second);
+    EXPECT_TRUE(TypeParam::TryTake(other).has_value());
+    co_return;
+  });
+}
+
+// Taken on one loop and given back when that has ended, and then used by another.
+TYPED_TEST(LockLike, MayOutliveALoop) {
+  typename TestFixture::Object door;
+  std::optional<typename TestFixture::Hold> kept;
+  InCalmSimulation([&]() -> Task<> {
+    kept = TypeParam::TryTake(door);
+    co_return;
+  });
+  EXPECT_TRUE(kept.has_value());
+  kept.reset();
+  InCalmSimulation([&]() -> Task<> {
+    typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+    EXPECT_FALSE(TypeParam::TryTake(door).has_value());
+  });
+}
+
+TYPED_TEST(LockLike, ToDestroyItWhileItIsHeldOrWaitedForIsACheckFailure) {
+  auto while_held = [] {
+    std::optional<typename TestFixture::Hold> hold;
+    typename TestFixture::Object door;
+    hold = TypeParam::TryTake(door);
+  };
+  EXPECT_DEATH(while_held(), "was destroyed while .*(held|locked)");
+  auto while_awaited = [] {
+    InCalmSimulation([]() -> Task<> {
+      auto door = std::make_unique<typename TestFixture::Object>();
+      auto mine = TypeParam::TryTake(*door);
+      std::string log;
+      Gate out;
+      auto body = [&](Scope& scope) -> Task<> {
+        co_await TestFixture::Arrive(scope, *door, log, 'a', out);
+        door.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  EXPECT_DEATH(while_awaited(), "was destroyed while a task waits for it");
+}
+
+TYPED_TEST(LockLike, LeavesNothingBehindWhereverATaskIsStopped) {
+  typename TestFixture::Object door;
+  ExplorerOptions options;
+  options.AddPass(ExplorerPass::kStopTaskDuring).AddPass(ExplorerPass::kStopTaskAfter).set_seeds(4);
+  options.Track("waiting", [&] { return static_cast<int64_t>(door.waiting()); });
+  options.Track("free", [&] { return TypeParam::TryTake(door).has_value() ? 1 : 0; });
+  auto visit = [&](int naps) -> Task<> {
+    typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+    for (int i = 0; i < naps; ++i) co_await Yield();
+  };
+  const ExplorerReport report = StopAtEveryAwait(options, [&](Scope& scope) -> Task<> {
+    for (const int naps : {2, 0, 1}) scope.Spawn(visit, naps);
+    co_await visit(1);
+    typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+    scope.Spawn(visit, 0);
+    co_await SleepFor(1ms);
+  });
+  EXPECT_TRUE(report.ok()) << report;
+  EXPECT_GE(report.points().size(), 8u);
+}
+
+}  // namespace
+}  // namespace gyre::testing

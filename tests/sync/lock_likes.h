@@ -1,0 +1,110 @@
+// The lock-likes of sync/ behind one face, in both forms, so that one suite and one random walk run on all of them.
+//
+// A `Like` says what the thing is, how a task takes it as its only holder, and how it takes some of it: `units` of `kUnits`
+// together, which a reader-writer lock reads as "one reader" or "all of them: a writer".
+#ifndef GYRE_TESTS_SYNC_LOCK_LIKES_H_
+#define GYRE_TESTS_SYNC_LOCK_LIKES_H_
+
+#include <cstddef>
+#include <optional>
+#include <utility>
+#include <variant>
+
+#include "gtest/gtest.h"
+#include "gyre/runtime/task.h"
+#include "gyre/sync/capacity_limiter.h"
+#include "gyre/sync/internal/form.h"
+#include "gyre/sync/mutex.h"
+#include "gyre/sync/rw_lock.h"
+#include "gyre/sync/semaphore.h"
+
+namespace gyre::testing {
+
+template <class Form>
+struct SemaphoreLike {
+  using Hold = BasicPermit<Form>;
+  class Object : public BasicSemaphore<Form> {
+   public:
+    explicit Object(size_t units = 1) : BasicSemaphore<Form>(units) {}
+  };
+  static constexpr size_t kUnits = 3;
+  static size_t Ask(size_t random) { return random % (kUnits + 1); }
+
+  static auto Take(Object& object) { return object.Acquire(); }
+  static std::optional<Hold> TryTake(Object& object) { return object.TryAcquire(); }
+  static void GiveBack(Hold& hold) { hold.Release(); }
+  static Task<Hold> TakeSome(Object& object, size_t units) { co_return co_await object.Acquire(units); }
+  static std::optional<Hold> TryTakeSome(Object& object, size_t units) { return object.TryAcquire(units); }
+};
+
+template <class Form>
+struct MutexLike {
+  using Hold = BasicMutexGuard<Form>;
+  class Object : public BasicMutex<Form> {
+   public:
+    explicit Object(size_t = 1) {}
+  };
+  static constexpr size_t kUnits = 1;
+  static size_t Ask(size_t) { return 1; }
+
+  static auto Take(Object& object) { return object.Lock(); }
+  static std::optional<Hold> TryTake(Object& object) { return object.TryLock(); }
+  static void GiveBack(Hold& hold) { hold.Unlock(); }
+  static Task<Hold> TakeSome(Object& object, size_t) { co_return co_await object.Lock(); }
+  static std::optional<Hold> TryTakeSome(Object& object, size_t) { return object.TryLock(); }
+};
+
+template <class Form>
+struct RwLockLike {
+  using Hold = typename BasicRwLock<Form>::WriteGuard;
+  using AnyHold = std::variant<typename BasicRwLock<Form>::ReadGuard, typename BasicRwLock<Form>::WriteGuard>;
+  class Object : public BasicRwLock<Form> {
+   public:
+    explicit Object(size_t = 1) {}
+  };
+  static constexpr size_t kUnits = 1000;  // more than there are tasks
+  static size_t Ask(size_t random) { return random % 3 == 0 ? kUnits : 1; }
+
+  static auto Take(Object& object) { return object.WriteLock(); }
+  static std::optional<Hold> TryTake(Object& object) { return object.TryWriteLock(); }
+  static void GiveBack(Hold& hold) { hold.Unlock(); }
+  static Task<AnyHold> TakeSome(Object& object, size_t units) {
+    if (units == 1) co_return AnyHold(co_await object.ReadLock());
+    co_return AnyHold(co_await object.WriteLock());
+  }
+  static std::optional<AnyHold> TryTakeSome(Object& object, size_t units) {
+    if (units == 1) {
+      auto reading = object.TryReadLock();
+      return reading ? std::optional<AnyHold>(std::move(*reading)) : std::nullopt;
+    }
+    auto writing = object.TryWriteLock();
+    return writing ? std::optional<AnyHold>(std::move(*writing)) : std::nullopt;
+  }
+};
+
+template <class Form>
+struct CapacityLimiterLike {
+  using Hold = BasicLimiterToken<Form>;
+  class Object : public BasicCapacityLimiter<Form> {
+   public:
+    explicit Object(size_t units = 1) : BasicCapacityLimiter<Form>(units) {}
+  };
+  static constexpr size_t kUnits = 3;
+  static size_t Ask(size_t) { return 1; }
+
+  static auto Take(Object& object) { return object.Acquire(); }
+  static std::optional<Hold> TryTake(Object& object) { return object.TryAcquire(); }
+  static void GiveBack(Hold& hold) { hold.Release(); }
+  static Task<Hold> TakeSome(Object& object, size_t) { co_return co_await object.Acquire(); }
+  static std::optional<Hold> TryTakeSome(Object& object, size_t) { return object.TryAcquire(); }
+};
+
+using LockLikes =
+    ::testing::Types<SemaphoreLike<gyre::internal::OneLoop>, SemaphoreLike<gyre::internal::ManyLoops>,
+                     MutexLike<gyre::internal::OneLoop>, MutexLike<gyre::internal::ManyLoops>,
+                     RwLockLike<gyre::internal::OneLoop>, RwLockLike<gyre::internal::ManyLoops>,
+                     CapacityLimiterLike<gyre::internal::OneLoop>, CapacityLimiterLike<gyre::internal::ManyLoops>>;
+
+}  // namespace gyre::testing
+
+#endif  // GYRE_TESTS_SYNC_LOCK_LIKES_H_
