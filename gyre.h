@@ -70,9 +70,13 @@
 #include "gyre/sync/event.h"
 #include "gyre/sync/gate.h"
 #include "gyre/sync/latch.h"
+#include "gyre/sync/lazy.h"
 #include "gyre/sync/mutex.h"
 #include "gyre/sync/notify.h"
+#include "gyre/sync/once.h"
+#include "gyre/sync/rate_limiter.h"
 #include "gyre/sync/rw_lock.h"
 #include "gyre/sync/semaphore.h"
+#include "gyre/sync/single_flight.h"
 
 #endif  // GYRE_GYRE_H_
