@@ -6,11 +6,11 @@
 //     const size_t place = co_await gyre::Try(co_await barrier.ArriveAndWait());   // 0, 1 or 2: each once in every round
 //   }
 //
-// Thread-safety: Barrier: one loop. SharedBarrier: any thread; who waits resumes on its own loop. What was done before each arrival is
-//                seen after all of them.
+// Thread-safety: Barrier: one loop. SharedBarrier: any thread; who waits resumes on its own loop. What was done before
+//                each arrival is seen after all of them.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-// Cancellation:  one that is stopped while it waits has not arrived: one more is needed. Once the last has arrived, the round is
-//                over, also for those that are stopped before they run.
+// Cancellation:  one that is stopped while it waits has not arrived: one more is needed. Once the last has arrived, the
+//                round is over, also for those that are stopped before they run.
 // Errors:        kUnavailable after Abort, kAborted to those who wait when it is Reset.
 // Cost:          nothing is allocated, but for a bad status.
 #ifndef GYRE_SYNC_BARRIER_H_

@@ -1,19 +1,20 @@
-// CapacityLimiter, SharedCapacityLimiter: a semaphore of one token for each borrower, whose size can change while it is in use.
+// CapacityLimiter, SharedCapacityLimiter: a semaphore of one token for each borrower, whose size can change while it is
+// in use.
 //
 //   gyre::CapacityLimiter connections(100);
 //   gyre::LimiterToken token = co_await connections.AcquireFor(&session);   // one for each session, no second
 //   ...
 //   connections.set_total(50);                                              // no new ones until 51 have come back
 //
-// A borrower is an address that stands for whoever the token is for: a session, a tenant, a request. It need not be the one that
-// waits, and is never read. Acquire() is for nobody in particular.
+// A borrower is an address that stands for whoever the token is for: a session, a tenant, a request. It need not be the
+// one that waits, and is never read. Acquire() is for nobody in particular.
 //
 // Fair: tokens go to whoever has waited longest, and nobody overtakes, also not TryAcquire.
 //
 // Thread-safety: CapacityLimiter: one loop. SharedCapacityLimiter: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its tokens and waiters; to destroy it before is a check failure.
-// Cancellation:  a stopped Acquire has taken nothing: a token that had been handed over goes to the next. No trace of its
-//                borrower remains.
+// Cancellation:  a stopped Acquire has taken nothing: a token that had been handed over goes to the next. No trace of
+//                its borrower remains.
 // Errors:        to acquire for a borrower that has a token, or waits for one, is a check failure: ask Knows().
 // Cost:          a borrower is an entry of a hash set; without one, nothing is allocated.
 #ifndef GYRE_SYNC_CAPACITY_LIMITER_H_

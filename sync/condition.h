@@ -6,12 +6,12 @@
 //   queue.push_back(item);
 //   not_empty.NotifyOne(guard);                                  // the guard shows that you may
 //
-// Wait returns only when notified, but others may have had the lock in between: ask again, in a loop. Notified waiters queue
-// for the mutex like everybody else, in the order in which they began to wait.
+// Wait returns only when notified, but others may have had the lock in between: ask again, in a loop. Notified waiters
+// queue for the mutex like everybody else, in the order in which they began to wait.
 //
 // Thread-safety: that of the mutex.
-// Lifetime:      outlives its waits; to destroy it before is a check failure. The mutex outlives it. The guard stays where it
-//                is during the wait.
+// Lifetime:      outlives its waits; to destroy it before is a check failure. The mutex outlives it. The guard stays
+//                where it is during the wait.
 // Cancellation:  a stopped Wait ends only when the guard holds the lock again, so that whatever unwinds may rely on it.
 //                A NotifyOne that had reached it goes to the next.
 // Errors:        to wait or notify with a guard that is empty, or another mutex's: check failures.

@@ -5,10 +5,10 @@
 //   ...
 //   is_ready.Set();                                     // all go on, and whoever comes later does not wait
 //
-// Thread-safety: Event: one loop. SharedEvent: any thread; who waits resumes on its own loop. What was done before Set is seen
-//                after Wait.
-// Lifetime:      outlives its waiters; to destroy it before is a check failure. A SharedEvent outlives the waits that it has ended,
-//                too.
+// Thread-safety: Event: one loop. SharedEvent: any thread; who waits resumes on its own loop. What was done before Set
+//                is seen after Wait.
+// Lifetime:      outlives its waiters; to destroy it before is a check failure. A SharedEvent outlives the waits that
+//                it has ended, too.
 // Cancellation:  a stopped Wait leaves nothing behind.
 // Cost:          a Wait for one that is set, 2 ns (SharedEvent: a mutex); nothing is allocated.
 #ifndef GYRE_SYNC_EVENT_H_

@@ -1,4 +1,5 @@
-// Latch, SharedLatch: tasks wait until something has happened so many times. It counts down once, to 0, and stays there.
+// Latch, SharedLatch: tasks wait until something has happened so many times. It counts down once, to 0, and stays
+// there.
 //
 //   gyre::Latch warm(3);
 //   ...
@@ -7,10 +8,11 @@
 //
 // To wait for tasks to end, join them or leave their scope instead.
 //
-// Thread-safety: Latch: one loop. SharedLatch: any thread; who waits resumes on its own loop. What was done before a CountDown is
-//                seen after Wait.
+// Thread-safety: Latch: one loop. SharedLatch: any thread; who waits resumes on its own loop. What was done before a
+//                CountDown is seen after Wait.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-// Cancellation:  a stopped Wait leaves nothing behind; a stopped ArriveAndWait has counted, unless it was stopped before it began.
+// Cancellation:  a stopped Wait leaves nothing behind; a stopped ArriveAndWait has counted, unless it was stopped
+//                before it began.
 // Errors:        to count below 0 is a check failure.
 // Cost:          nothing is allocated.
 #ifndef GYRE_SYNC_LATCH_H_

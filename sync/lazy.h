@@ -3,12 +3,14 @@
 //   gyre::Lazy<Config> config(ReadConfig);              // Task<Config> ReadConfig()
 //   const Config& now = co_await config.Get();
 //
-// Where the one that makes it fails or is stopped, the next that waits makes it anew, and so on, until there is a value.
+// Where the one that makes it fails or is stopped, the next that waits makes it anew, and so on, until there is a
+// value.
 //
-// Thread-safety: Lazy: one loop. SharedLazy: any thread; who waits resumes on its own loop. The value itself is shared: it is not
-//                guarded, and a task that uses it on another loop had better not change it.
+// Thread-safety: Lazy: one loop. SharedLazy: any thread; who waits resumes on its own loop. The value itself is shared:
+//                it is not guarded, and a task that uses it on another loop had better not change it.
 // Lifetime:      outlives its Gets; to destroy it before is a check failure. The value lives as long as it.
-// Cancellation:  a stopped Get stops what makes the value, and the next takes over; one that waits leaves nothing behind.
+// Cancellation:  a stopped Get stops what makes the value, and the next takes over; one that waits leaves nothing
+//                behind.
 // Errors:        an exception of the factory, to the one that ran it.
 // Cost:          a frame for each Get; TryGet takes none.
 #ifndef GYRE_SYNC_LAZY_H_

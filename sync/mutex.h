@@ -7,14 +7,16 @@
 //   }                                                   // unlocked here, also when stopped
 //
 // What one loop's tasks share needs no Mutex between two awaits: only where something must stay as it is across one. A
-// SharedMutex is a mutex for tasks of several loops (no std::shared_mutex: that is RwLock); who waits for it holds up no loop.
+// SharedMutex is a mutex for tasks of several loops (no std::shared_mutex: that is RwLock); who waits for it holds up
+// no loop.
 //
-// Fair: it goes to whoever has waited longest, and nobody overtakes, also not TryLock. An unlock hands it over at once. Whoever has
-// the guard holds the lock, so no stranger can unlock it, and a task that ends has unlocked what it had. Not recursive: to lock
-// it again with the guard in hand waits for oneself, which a simulation reports.
+// Fair: it goes to whoever has waited longest, and nobody overtakes, also not TryLock. An unlock hands it over at once.
+// Whoever has the guard holds the lock, so no stranger can unlock it, and a task that ends has unlocked what it had.
+// Not recursive: to lock it again with the guard in hand waits for oneself, which a simulation reports.
 //
 // Thread-safety: Mutex: one loop. SharedMutex: any thread; who waits resumes on its own loop.
-// Lifetime:      outlives its guards and waiters; to destroy it before is a check failure that says where it was locked.
+// Lifetime:      outlives its guards and waiters; to destroy it before is a check failure that says where it was
+//                locked.
 // Cancellation:  a stopped Lock has taken nothing: a lock that had been handed over goes to the next.
 // Cost:          free, 3 ns (SharedMutex: a std::mutex, twice); nothing is allocated.
 #ifndef GYRE_SYNC_MUTEX_H_

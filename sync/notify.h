@@ -8,7 +8,8 @@
 // Thread-safety: Notify: one loop. SharedNotify: any thread; who waits resumes on its own loop. What was done before a
 //                notification is seen after the Wait that it ended.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-// Cancellation:  a stopped Wait has used no notification: one from NotifyOne that had reached it goes to the next, or is kept.
+// Cancellation:  a stopped Wait has used no notification: one from NotifyOne that had reached it goes to the next, or
+//                is kept.
 // Cost:          a Wait for one that is kept, 2 ns (SharedNotify: a mutex); nothing is allocated.
 #ifndef GYRE_SYNC_NOTIFY_H_
 #define GYRE_SYNC_NOTIFY_H_

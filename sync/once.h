@@ -3,8 +3,8 @@
 //   gyre::Once is_warm;
 //   co_await is_warm.Run(WarmUp);                       // Task<> WarmUp(), or Task<absl::Status>
 //
-// Where the one that runs it fails (an exception, or a bad status, which are its own) or is stopped, the next that waits runs its
-// callable, and so on, until one ends well.
+// Where the one that runs it fails (an exception, or a bad status, which are its own) or is stopped, the next that
+// waits runs its callable, and so on, until one ends well.
 //
 // Thread-safety: Once: one loop. SharedOnce: any thread; who waits resumes on its own loop, and sees what was done.
 // Lifetime:      outlives its runs; to destroy it before is a check failure. The callable is moved into the run.

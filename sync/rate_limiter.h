@@ -3,8 +3,8 @@
 //   gyre::RateLimiter limiter(100, 1s, /*burst=*/10);   // one every 10 ms; after a pause, up to 10 at once
 //   co_await limiter.Acquire();
 //
-// It begins full. Tokens come evenly, and are kept up to `burst`. Fair: they go to whoever has waited longest, and nobody overtakes,
-// also not TryAcquire, and not one that asks for fewer.
+// It begins full. Tokens come evenly, and are kept up to `burst`. Fair: they go to whoever has waited longest, and
+// nobody overtakes, also not TryAcquire, and not one that asks for fewer.
 //
 // Thread-safety: one loop: for several, give each its share.
 // Lifetime:      outlives its waiters; to destroy it before is a check failure.

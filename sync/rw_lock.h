@@ -5,8 +5,9 @@
 //   gyre::WriteGuard writing = co_await table_lock.WriteLock();
 //   gyre::ReadGuard still_mine = std::move(writing).Downgrade();    // other readers may come in, no writer in between
 //
-// Fair: one queue, in order of arrival. A reader that comes while a writer waits goes behind it, so neither kind starves; readers
-// that follow one another in the queue get in together. There is no upgrade: two readers that want one wait for each other.
+// Fair: one queue, in order of arrival. A reader that comes while a writer waits goes behind it, so neither kind
+// starves; readers that follow one another in the queue get in together. There is no upgrade: two readers that want one
+// wait for each other.
 //
 // Thread-safety: RwLock: one loop. SharedRwLock: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its guards and waiters; to destroy it before is a check failure.

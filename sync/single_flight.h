@@ -3,8 +3,8 @@
 //   gyre::SingleFlight<std::string, Page> fetches;
 //   Page page = co_await fetches.Do(url, [url] { return Fetch(url); });
 //
-// It is no cache: whoever asks when the fetch has ended begins the next. Where the one that fetches fails (an exception, or a bad
-// status, which are its own) or is stopped, the next that waits runs its callable.
+// It is no cache: whoever asks when the fetch has ended begins the next. Where the one that fetches fails (an
+// exception, or a bad status, which are its own) or is stopped, the next that waits runs its callable.
 //
 // Thread-safety: one loop.
 // Lifetime:      outlives its calls; to destroy it before is a check failure. The callable is moved into the call.

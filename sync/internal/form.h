@@ -15,7 +15,8 @@
 // stopped, or finds that it has been taken out already: then its wake-up is under way, and what had been handed over is
 // undone or delivered when that arrives (Leaf::Undo).
 //
-// After Section's end nothing of the primitive is touched: the one that was woken may destroy it.
+// After Section's end nothing of the primitive is touched: the one that was woken may destroy it. (ManyLoops: when no other
+// wake-up is under way, because a stop that comes before that still asks the queue.)
 //
 // Thread-safety: OneLoop: its loop. ManyLoops: any thread; the waiters themselves resume on their own loops.
 // Cost:          a Waiter takes 48 bytes of its coroutine's frame; nothing is allocated.

@@ -1,5 +1,5 @@
-// Leadership: of all that come while something is not done, one does it and the others wait; where that one fails or is stopped,
-// the next takes over. What Once, Lazy and SingleFlight share.
+// Leadership: of all that come while something is not done, one does it and the others wait; where that one fails or is
+// stopped, the next takes over. What Once, Lazy and SingleFlight share.
 //
 //   internal::Lead<Form> lead = co_await leadership.Enter();
 //   if (lead.is_leader()) {

@@ -1,5 +1,5 @@
-// The shared lock-likes and signals under four loops: capacities of 1 and 2, stops that race with hand-overs; what was taken is given
-// back exactly, never more than allowed are inside, and no wake-up is lost (that would hang).
+// The shared lock-likes and signals under four loops: capacities of 1 and 2, stops that race with hand-overs; what was
+// taken is given back exactly, never more than allowed are inside, and no wake-up is lost (that would hang).
 #include <array>
 #include <atomic>
 #include <cstddef>
@@ -214,7 +214,8 @@ TEST(SyncLockStress, RoundsOfABarrierSeeWhatWasDoneBefore) {
   });
 }
 
-// One of each loop's waiters is stopped around the time of the notification: each notification still ends one wait, or is kept.
+// One of each loop's waiters is stopped around the time of the notification: each notification still ends one wait, or
+// is kept.
 TEST(SyncLockStress, NoNotificationIsLostToAStop) {
   SharedNotify notify;
   std::atomic<int64_t> passed{0};

@@ -1,5 +1,5 @@
-// What holds for everything that a task takes and gives back: semaphores, mutexes, reader-writer locks (as writers) and limiters,
-// for one loop and for many.
+// What holds for everything that a task takes and gives back: semaphores, mutexes, reader-writer locks (as writers) and
+// limiters, for one loop and for many.
 #include <chrono>
 #include <cstddef>
 #include <functional>

@@ -1,8 +1,8 @@
 // A random walk of 100 000 operations over each lock-like, beside a plain model: a queue and a count.
 //
-// Eight tasks take, hold and give back; a ninth decides at random what they do, several things in one turn, so that a stop meets
-// one that has been handed what it waits for and has not run. After each such burst everybody must be where the model has
-// them.
+// Eight tasks take, hold and give back; a ninth decides at random what they do, several things in one turn, so that a
+// stop meets one that has been handed what it waits for and has not run. After each such burst everybody must be where
+// the model has them.
 #include <algorithm>
 #include <array>
 #include <cstddef>

@@ -42,8 +42,8 @@ TYPED_TEST(MutexTest, KnowsWhereItsHolderAskedForIt) {
   });
 }
 
-// [F07] A task that ends has destroyed its guards. A guard that was moved out of it is held by whoever has it now; what can go wrong
-// then is that the mutex goes first: that names where it was locked.
+// [F07] A task that ends has destroyed its guards. A guard that was moved out of it is held by whoever has it now; what
+// can go wrong then is that the mutex goes first: that names where it was locked.
 TYPED_TEST(MutexTest, ATaskThatEndsHasUnlockedUnlessItsGuardWasMovedOut) {
   InEveryWorld([]() -> Task<> {
     BasicMutex<TypeParam> mutex;

@@ -1,8 +1,8 @@
 // A random walk of 100 000 operations over each signal, beside a plain model.
 //
-// Eight tasks wait at it; a ninth decides at random who comes, what is signalled, and who is stopped, also right after the signal,
-// when a task has been woken and has not run. After each such burst everybody must be where the model has them, and as
-// many must have gone on.
+// Eight tasks wait at it; a ninth decides at random who comes, what is signalled, and who is stopped, also right after
+// the signal, when a task has been woken and has not run. After each such burst everybody must be where the model has
+// them, and as many must have gone on.
 #include <algorithm>
 #include <array>
 #include <cstddef>
