@@ -142,7 +142,10 @@ class Steering final : public AwaitObserver {
    public:
     explicit StopSoon(Steering& steering) : Runnable(/*is_ordered=*/true), steering_(steering) {}
     void Run() override { steering_.Stop(); }
-    void Drop() noexcept override { is_dropped = true; }
+    void Drop() noexcept override {
+      is_dropped = true;
+      steering_.LetGo();
+    }
 
     bool is_dropped = false;
 
@@ -161,8 +164,10 @@ class Steering final : public AwaitObserver {
       case ExplorerPass::kStopBefore:
       case ExplorerPass::kStopShielded:
         return Stop();
-      case ExplorerPass::kStopDuring:
       case ExplorerPass::kStopTaskDuring:
+        Hold(scope.NearestTask());
+        [[fallthrough]];
+      case ExplorerPass::kStopDuring:
         return loop_.core().PushReap(reaped_);
       case ExplorerPass::kStopAfter:
       case ExplorerPass::kStopTaskAfter:
@@ -190,10 +195,22 @@ class Steering final : public AwaitObserver {
   }
 
   void Stop() {
-    if (target_ == nullptr || progress_.was_disturbed) return;
-    progress_.was_disturbed = true;
-    is_stopped_ = target_ == top_;
-    target_->RequestStop(StopReason("the explorer stops the body here"));
+    const bool has_ended = held_ != nullptr && held_->done();
+    if (target_ != nullptr && !has_ended && !progress_.was_disturbed) {
+      progress_.was_disturbed = true;
+      is_stopped_ = target_ == top_;
+      target_->RequestStop(StopReason("the explorer stops the body here"));
+    }
+    LetGo();
+  }
+
+  // The task to be stopped may end, and go, before the reap queue has its turn: where its leaf was done at once.
+  void Hold(TaskCore* task) {
+    if (task != nullptr) task->Ref();
+    held_ = task;
+  }
+  void LetGo() noexcept {
+    if (held_ != nullptr) std::exchange(held_, nullptr)->Unref();
   }
 
   // After a stop of the root an await goes on only behind a shield.
@@ -221,6 +238,7 @@ class Steering final : public AwaitObserver {
   std::vector<AwaitPoint> points_;
   ScopeCore* top_ = nullptr;                  // the root of the tree
   ScopeCore* target_ = nullptr;               // what is to be stopped
+  TaskCore* held_ = nullptr;                  // counted: it, where it might go before
   const PromiseBase* watched_ = nullptr;      // its leaf's completion is the moment
   std::vector<const PromiseBase*> stopping_;  // whose leaf has not answered the stop yet
   StopSoon reaped_{*this};

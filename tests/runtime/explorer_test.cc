@@ -115,6 +115,24 @@ TEST(Explorer, StopsOnceMoreBehindAShield) {
   }
 }
 
+// Its only await is over at once, so that it has ended, and is gone, when its stop would come.
+TEST(Explorer, ATaskThatEndsInTheSameStepIsNotStopped) {
+  auto body = []() -> Task<> {
+    Gate open;
+    open.Open();
+    auto pass = [&open]() -> Task<> { co_await open.Wait(); };
+    auto spawn = [&pass](Scope& scope) -> Task<> {
+      scope.Spawn(pass);
+      TaskHandle<> task = scope.Spawn(pass);
+      co_await task.Join();
+    };
+    co_await WithScope(spawn);
+  };
+  const ExplorerReport report = StopAtEveryAwait(OnlyPass(ExplorerPass::kStopTaskDuring), body);
+  EXPECT_TRUE(report.ok()) << report;
+  EXPECT_EQ(report.points().size(), 3u);
+}
+
 TEST(Explorer, FindsACrashAndGoesOn) {
   auto body = []() -> Task<> {
     AbortUnlessDone bomb;
