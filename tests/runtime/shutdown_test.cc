@@ -5,6 +5,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <latch>
 #include <optional>
 #include <semaphore>
@@ -42,10 +43,15 @@ constexpr Duration kGrace = 10s;
 
 TimePoint ReadClock() { return Loop::Current().ReadClock(); }
 
+// A root with a scope of its own.
+testing::WorldRoot InScope(std::function<Task<>(Scope&)> body) {
+  return [body = std::move(body)]() -> Task<> { co_await WithScope(body); };
+}
+
 // --- the steps, on one loop
 
 TEST(Shutdown, TheRequestReachesAllWhoWaitAndThoseWhoAskLater) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(kForever);
     int heard = 0;
     auto wait = [&]() -> Task<> {
@@ -63,7 +69,7 @@ TEST(Shutdown, TheRequestReachesAllWhoWaitAndThoseWhoAskLater) {
     EXPECT_EQ(heard, 5);
     co_await wait();
     EXPECT_EQ(heard, 6);
-  });
+  }));
 }
 
 TEST(Shutdown, OnlyTheFirstRequestCountsWithItsReasonAndTime) {
@@ -85,7 +91,7 @@ TEST(Shutdown, OnlyTheFirstRequestCountsWithItsReasonAndTime) {
 }
 
 TEST(Shutdown, TheGraceTimeIsOverForAllAtItsDeadlineWheneverTheyBeganToWait) {
-  InSimulation([](Scope& scope) -> Task<> {
+  InSimulation(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(kGrace);
     std::vector<TimePoint> ends;
     auto wait = [&]() -> Task<> {
@@ -103,11 +109,11 @@ TEST(Shutdown, TheGraceTimeIsOverForAllAtItsDeadlineWheneverTheyBeganToWait) {
     EXPECT_TRUE(ends.empty());
     for (TaskHandle<>& end : waits) co_await end.Join();
     EXPECT_EQ(ends, std::vector<TimePoint>(3, deadline));
-  });
+  }));
 }
 
 TEST(Shutdown, CutShortEndsTheGraceTimeAtOnce) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(kGrace);
     auto wait = [&]() -> Task<> { co_await shutdown.GraceOver(); };
     TaskHandle<> over = scope.Spawn(wait);
@@ -119,7 +125,7 @@ TEST(Shutdown, CutShortEndsTheGraceTimeAtOnce) {
     EXPECT_EQ(shutdown.reason().message(), "please") << "of the call that began";
     co_await over.Join();
     EXPECT_FALSE(shutdown.CutShort("now!")) << "it was over";
-  });
+  }));
 }
 
 TEST(Shutdown, CutShortBeginsIfNobodyHas) {
@@ -137,7 +143,7 @@ TEST(Shutdown, CutShortBeginsIfNobodyHas) {
 }
 
 TEST(Shutdown, AGraceTimeForEverIsOverOnlyWhenItIsCutShort) {
-  InSimulation([](Scope& scope) -> Task<> {
+  InSimulation(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(kForever);
     auto wait = [&]() -> Task<> { co_await shutdown.GraceOver(); };
     TaskHandle<> over = scope.Spawn(wait);
@@ -147,11 +153,11 @@ TEST(Shutdown, AGraceTimeForEverIsOverOnlyWhenItIsCutShort) {
     EXPECT_FALSE(over.Done());
     shutdown.CutShort();
     co_await over.Join();
-  });
+  }));
 }
 
 TEST(Shutdown, StopsNobodyByItself) {
-  InSimulation([](Scope& scope) -> Task<> {
+  InSimulation(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(1s);
     int end = 0;
     auto work = [&]() -> Task<> {
@@ -164,13 +170,13 @@ TEST(Shutdown, StopsNobodyByItself) {
     EXPECT_FALSE(scope.StopRequested());
     co_await SleepFor(5s);
     EXPECT_EQ(end, 1);
-  });
+  }));
 }
 
 // --- intakes
 
 TEST(Shutdown, NobodyIsCutOffWhileAnIntakeIsOpen) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(Duration::zero());
     std::optional<Shutdown::Intake> first(shutdown);
     Shutdown::Intake second(shutdown);
@@ -184,7 +190,7 @@ TEST(Shutdown, NobodyIsCutOffWhileAnIntakeIsOpen) {
     EXPECT_FALSE(over.Done());
     first.reset();
     co_await over.Join();
-  });
+  }));
 }
 
 TEST(Shutdown, AnIntakeClosedInTimeDelaysNothing) {
@@ -199,7 +205,7 @@ TEST(Shutdown, AnIntakeClosedInTimeDelaysNothing) {
 }
 
 TEST(Shutdown, AnIntakeMayMoveAndCountsOnce) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(Duration::zero());
     Shutdown::Intake first(shutdown);
     Shutdown::Intake second(std::move(first));
@@ -212,7 +218,7 @@ TEST(Shutdown, AnIntakeMayMoveAndCountsOnce) {
     EXPECT_FALSE(over.Done());
     first.Close();
     co_await over.Join();
-  });
+  }));
 }
 
 class LogCapture {
@@ -232,7 +238,7 @@ class LogCapture {
 };
 
 TEST(Shutdown, AnIntakeThatStaysOpenIsLoggedOnceAndWaitedForNoLongerThanASecond) {
-  InSimulation([](Scope& scope) -> Task<> {
+  InSimulation(InScope([](Scope& scope) -> Task<> {
     const LogCapture log;
     const Shutdown shutdown(kGrace);
     const Shutdown::Intake stuck(shutdown);
@@ -243,13 +249,13 @@ TEST(Shutdown, AnIntakeThatStaysOpenIsLoggedOnceAndWaitedForNoLongerThanASecond)
     EXPECT_EQ(ReadClock(), shutdown.deadline() + 1s);
     EXPECT_EQ(log.Lines().size(), 1u);
     EXPECT_NE(log.Lines().at(0).find("1 that let work in had not stopped"), std::string::npos) << log.Lines().at(0);
-  });
+  }));
 }
 
 // --- taking part
 
 TEST(Shutdown, WorkThatLooksEndsByItself) {
-  InSimulation([](Scope& scope) -> Task<> {
+  InSimulation(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(kGrace);
     int pieces = 0;
     auto work = [&]() -> Task<> {
@@ -263,7 +269,7 @@ TEST(Shutdown, WorkThatLooksEndsByItself) {
     shutdown.Request();
     co_await worker.Join();
     EXPECT_EQ(pieces, 4) << "the one under way was finished";
-  });
+  }));
 }
 
 TEST(Shutdown, WorkBesideGraceOverIsStoppedWhenTheGraceTimeIsOver) {
@@ -298,7 +304,7 @@ TEST(Shutdown, TheStopTokenIsSetByTheRequestOnTheRequestingThread) {
 // --- stops
 
 TEST(Shutdown, AStoppedWaitEndsAtOnceAndTheOthersGoOn) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(Duration::zero());
     std::vector<TaskHandle<>> stopped;
     std::vector<TaskHandle<>> others;
@@ -317,7 +323,7 @@ TEST(Shutdown, AStoppedWaitEndsAtOnceAndTheOthersGoOn) {
       const Outcome<>& outcome = co_await handle.Join();
       EXPECT_TRUE(outcome.has_value());
     }
-  });
+  }));
 }
 
 TEST(Shutdown, InAStoppedScopeAWaitEndsStoppedAlsoOnceRequested) {
@@ -334,7 +340,7 @@ TEST(Shutdown, InAStoppedScopeAWaitEndsStoppedAlsoOnceRequested) {
 }
 
 TEST(Shutdown, AStopInTheTurnOfTheRequestIsAStop) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     const Shutdown shutdown(Duration::zero());
     TaskHandle<> waiting = scope.Spawn(shutdown.Requested());
     co_await Turns(4);
@@ -342,7 +348,7 @@ TEST(Shutdown, AStopInTheTurnOfTheRequestIsAStop) {
     waiting.RequestStop();
     const Outcome<>& outcome = co_await waiting.Join();
     EXPECT_TRUE(outcome.stopped());
-  });
+  }));
 }
 
 // --- before, and after
@@ -383,7 +389,7 @@ TEST(Shutdown, ARequestAfterAllHaveEndedIsHeardByNobody) {
 }
 
 TEST(Shutdown, CopiesReferToOneAndItLivesAsLongAsAnyOfThem) {
-  InEveryWorld([](Scope& scope) -> Task<> {
+  InEveryWorld(InScope([](Scope& scope) -> Task<> {
     std::optional<Shutdown> first(Duration::zero());
     const Shutdown second = *first;
     TaskHandle<> requested = scope.Spawn(first->Requested());
@@ -393,7 +399,7 @@ TEST(Shutdown, CopiesReferToOneAndItLivesAsLongAsAnyOfThem) {
     second.Request();
     co_await requested.Join();
     co_await over.Join();
-  });
+  }));
 }
 
 // --- the loops of a Runtime

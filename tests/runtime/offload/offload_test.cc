@@ -25,6 +25,7 @@
 #include "gyre/runtime/offload/cpu_pool.h"
 #include "gyre/runtime/run.h"
 #include "gyre/runtime/runtime.h"
+#include "gyre/runtime/sim/sim_world.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/worlds.h"
