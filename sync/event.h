@@ -10,7 +10,8 @@
 // Lifetime:      outlives its waiters; to destroy it before is a check failure. A SharedEvent outlives the waits that
 //                it has ended, too.
 // Cancellation:  a stopped Wait leaves nothing behind.
-// Cost:          a Wait for one that is set, 2 ns (SharedEvent: a mutex); nothing is allocated.
+// Cost:          a Wait for one that is set is an await that does not suspend (SharedEvent: and a lock); nothing is
+//                allocated.
 #ifndef GYRE_SYNC_EVENT_H_
 #define GYRE_SYNC_EVENT_H_
 

@@ -12,7 +12,7 @@
 // Lifetime:      outlives its passes and waiters; to destroy it before is a check failure.
 // Cancellation:  a Drain that is stopped leaves the gate closed, unless it was stopped before it began.
 // Errors:        Enter gives kUnavailable once it is closed.
-// Cost:          2 ns to enter and leave (SharedGate: a mutex, twice); nothing is allocated, but for a refusal.
+// Cost:          a counter up and down (SharedGate: and a lock, twice); nothing is allocated, but for a refusal.
 #ifndef GYRE_SYNC_GATE_H_
 #define GYRE_SYNC_GATE_H_
 

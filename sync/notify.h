@@ -10,7 +10,8 @@
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
 // Cancellation:  a stopped Wait has used no notification: one from NotifyOne that had reached it goes to the next, or
 //                is kept.
-// Cost:          a Wait for one that is kept, 2 ns (SharedNotify: a mutex); nothing is allocated.
+// Cost:          a Wait for one that is kept is an await that does not suspend (SharedNotify: and a lock); nothing is
+//                allocated.
 #ifndef GYRE_SYNC_NOTIFY_H_
 #define GYRE_SYNC_NOTIFY_H_
 

@@ -11,7 +11,7 @@
 // Cancellation:  a stopped Acquire has taken nothing: tokens that had been handed over go to the next.
 // Errors:        to ask for more than `burst` is a check failure: they would never be there.
 // Units:         `tokens` in `per`, exactly: fractions add up, until it is full. Waits end as those of SleepFor.
-// Cost:          free, 5 ns; while some wait, one timer for all of them.
+// Cost:          free, an await that does not suspend; while some wait, one timer for all of them.
 #ifndef GYRE_SYNC_RATE_LIMITER_H_
 #define GYRE_SYNC_RATE_LIMITER_H_
 

@@ -16,7 +16,8 @@
 //                a bounded one for more than it can ever have, to release above the bound, to merge permits of two
 //                semaphores: check failures.
 // Units:         Acquire(n) takes n units together, or waits; 0 are always there.
-// Cost:          free, 3 ns (SharedSemaphore: a lock, twice); nothing is allocated.
+// Cost:          taken and given back while free, some 90 instructions; 130 of a SharedSemaphore, which takes its lock
+//                twice. Nothing is allocated.
 #ifndef GYRE_SYNC_SEMAPHORE_H_
 #define GYRE_SYNC_SEMAPHORE_H_
 
