@@ -16,7 +16,8 @@
 //                loop ends, so does the await here.
 // Errors:        an exception over there is thrown here; a status is a result. Of a loop that has ended: kUnavailable, thrown as
 //                StatusError where the result can't hold it. [D27]
-// Cost:          one message each way, and a wake for a loop that sleeps; no allocation beside the frame.
+// Cost:          one message each way, and a wake for a loop that sleeps; of a coroutine, its frame and its strand, from the other
+//                loop's pool; of a plain call, no allocation.
 #ifndef GYRE_RUNTIME_RUN_ON_H_
 #define GYRE_RUNTIME_RUN_ON_H_
 

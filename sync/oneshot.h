@@ -10,6 +10,7 @@
 //                at a time.
 // Lifetime:      outlives its waiter and its handles; to destroy it before is a check failure. A value that nobody received is
 //                destroyed with it.
+//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
 // Cancellation:  a stopped Receive has taken nothing, and may be tried again; one that had the value handed over delivers it.
 // Errors:        Receive: kUnavailable once the sender has gone unsent; where T is a status or an absl::StatusOr, it is that status.
 //                Send gives the value back once the receiver has gone. To send twice, to receive twice, or two handles of a kind:

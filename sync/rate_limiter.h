@@ -8,6 +8,7 @@
 //
 // Thread-safety: one loop: for several, give each its share.
 // Lifetime:      outlives its waiters; to destroy it before is a check failure.
+//                It also outlives the waits that it has ended, until they resume; that is not checked.
 // Cancellation:  a stopped Acquire has taken nothing: tokens that had been handed over go to the next.
 // Errors:        to ask for more than `burst` is a check failure: they would never be there.
 // Units:         `tokens` in `per`, exactly: fractions add up, until it is full. Waits end as those of SleepFor.

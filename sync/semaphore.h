@@ -11,6 +11,7 @@
 //
 // Thread-safety: Semaphore: one loop. SharedSemaphore: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its permits and waiters; to destroy it before is a check failure.
+//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
 // Cancellation:  a stopped Acquire has taken nothing: units that had been handed over go to the next.
 // Errors:        once closed, Acquire throws StatusError (kUnavailable), to those who wait too; TryAcquire gives none. To ask
 //                a bounded one for more than it can ever have, to release above the bound, to merge permits of two
@@ -157,7 +158,7 @@ class BasicSemaphore {
 
     BasicSemaphore& semaphore_;
     const size_t units_;
-    bool is_refused_ = false;  // the semaphore is closed, and may be gone
+    bool is_refused_ = false;  // the semaphore is closed; one of one loop may be gone
   };
 
   class [[nodiscard]] AcquireOperation {

@@ -69,9 +69,9 @@ class SingleFlight {
   // A call, which keeps its flight: that leaves the map when it has landed, or with its last guest.
   struct Guest {
     Guest(SingleFlight& its, const Key& its_key) : flights(its), key(its_key) {
-      std::shared_ptr<Flight>& found = flights.flights_[key];
-      if (found == nullptr) found = std::make_shared<Flight>();
-      flight = found;
+      auto found = flights.flights_.find(key);
+      if (found == flights.flights_.end()) found = flights.flights_.emplace(key, std::make_shared<Flight>()).first;
+      flight = found->second;
       ++flight->guests;
     }
     Guest(const Guest&) = delete;

@@ -25,12 +25,10 @@ class Guests {
 
   explicit Guests(LoopCore& loop) : loop_(loop) {}
 
-  // The loop is about to end, and takes no more.
-  bool is_closed() const { return is_done_ != nullptr; }
-  // False: it is closed. Otherwise the guest's strand belongs below `group`, and Leave
+  // False: the loop is about to end, and takes no more. Otherwise the guest's strand belongs below `group`, and Leave
   // follows when that is gone.
   bool Enter() {
-    if (is_closed()) return false;
+    if (is_done_ != nullptr) return false;
     if (!group_.has_value()) group_.emplace(loop_);
     ++live_;
     return true;

@@ -59,9 +59,11 @@ void RemoteRun::Start() {
   Resume(*frame_);
 }
 
-// Nothing can be stopped or waited for in there: as a posted callback.
+// Nothing can be stopped or waited for in there: as a posted callback. But a guest, too: the loop stays for a stop that has
+// been decided on and is not in its inbox yet.
 void RemoteRun::Call() {
-  if (loop_->guests().is_closed()) return Drop();
+  if (!loop_->guests().Enter()) return Drop();
+  is_guest_ = true;
   try {
     Begin();
   } catch (...) {

@@ -115,5 +115,44 @@ TEST(RunOnStress, ALoopThatEndsWaitsForTheStopOfItsGuest) {
   EXPECT_EQ(stops, kEnds);
 }
 
+// A call that can't wait is over by itself; its stop may be decided on while it runs, and come when its loop would be gone.
+TEST(RunOnStress, ALoopThatEndsWaitsForTheStopOfAPlainCall) {
+  constexpr int kEnds = 1000;
+  int ends = 0;
+  auto root = [&]() -> Task<> {
+    for (int i = 0; i < kEnds; ++i) {
+      Bridge<Loop*> begun;
+      Bridge<> was_called;
+      std::thread thread([&] {
+        auto until_called = [&]() -> Task<> {
+          begun.Complete(&Loop::Current());
+          co_await was_called.Wait();
+        };
+        gyre::Run(until_called);
+      });
+      Loop* const other = co_await begun.Wait();
+      std::atomic<bool> is_there{false};
+      std::atomic<bool> is_stopping{false};
+      auto body = [&](Scope& scope) -> Task<> {
+        auto guest = [&] {
+          was_called.Complete();
+          is_there = true;
+          while (!is_stopping) std::this_thread::yield();
+        };
+        TaskHandle<> call = scope.Spawn([&]() -> Task<> { co_await RunOn(*other, guest); });
+        while (!is_there) co_await Yield();
+        is_stopping = true;
+        call.RequestStop();
+        co_await call.Join();
+        ++ends;
+      };
+      co_await WithScope(body);
+      thread.join();
+    }
+  };
+  gyre::Run(root);
+  EXPECT_EQ(ends, kEnds);
+}
+
 }  // namespace
 }  // namespace gyre
