@@ -207,7 +207,7 @@ class Server final : private internal::ConnectionTaker {
   void StopAccepting() {
     is_closing_ = true;
     if (member_ != nullptr) member_->Close();  // the others keep theirs
-    TakeBacklog(*connections_);
+    if (listener_.is_open()) TakeBacklog(*connections_);  // not where accepting has failed, and its connections are being stopped
     listener_.Close();
   }
 

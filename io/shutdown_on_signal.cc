@@ -5,11 +5,13 @@
 #include <csignal>
 #include <functional>
 #include <future>
+#include <new>
 #include <system_error>
 #include <thread>
 
 #include "absl/status/status.h"
 #include "gyre/runtime/errors.h"
+#include "gyre/runtime/log.h"
 #include "gyre/runtime/run.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/stop_handle.h"
@@ -37,7 +39,7 @@ class ShutdownOnSignal::Thread {
   Thread(const Thread&) = delete;
   Thread& operator=(const Thread&) = delete;
   ~Thread() {
-    stop_.RequestStop("nobody watches any more");
+    stop_.RequestStop();  // without text: a destructor
     thread_.join();
   }
 
@@ -54,12 +56,19 @@ class ShutdownOnSignal::Thread {
   static void Run(SignalWatcher signals, Shutdown shutdown, Started& started) {
     pthread_setname_np(pthread_self(), "gyre-signals");
     bool has_started = false;
-    const absl::Status status = gyre::Run([&](Scope& scope) -> Task<absl::Status> {
-      has_started = true;
-      started.set_value(scope.stop_handle());
-      co_await internal::ShutDownAtSignals(std::move(signals), std::move(shutdown));
-      co_return absl::OkStatus();
-    });
+    absl::Status status;
+    try {
+      status = gyre::Run([&](Scope& scope) -> Task<absl::Status> {
+        StopHandle stop = scope.stop_handle();
+        has_started = true;
+        started.set_value(std::move(stop));
+        co_await internal::ShutDownAtSignals(std::move(signals), std::move(shutdown));
+        co_return absl::OkStatus();
+      });
+    } catch (const std::bad_alloc&) {
+      status = absl::Status(absl::StatusCode::kResourceExhausted, "");
+      if (has_started) internal::Log("gyre: no memory: signals begin no shutdown any more");
+    }
     if (!has_started) started.set_value(status);
   }
 

@@ -12,7 +12,7 @@
 // Thread-safety: on any loop; of several at once in a process, each hears the signal.
 // Lifetime:      keeps `main` until the end.
 // Cancellation:  a stop from outside stops `main` as well, and passes on.
-// Errors:        interrupted: kCancelled, "interrupted by SIGINT". A result that `main` gives in spite of that is its result, and
+// Errors:        interrupted: kCancelled, with "interrupted by SIGINT" in its message. A result that `main` gives in spite of that is its result, and
 //                what it throws is thrown.
 #ifndef GYRE_IO_UNTIL_INTERRUPTED_H_
 #define GYRE_IO_UNTIL_INTERRUPTED_H_

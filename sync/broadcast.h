@@ -63,6 +63,7 @@ class BasicSubscription {
   auto Receive() { return ReceiveOperation(*this); }
   // std::nullopt where Receive would wait, and at the end.
   std::optional<Heard<T>> TryReceive() {
+    GYRE_CHECK(!is_awaited_, "Subscription::TryReceive while a task waits in Receive: a subscription is for one task at a time");
     Section section(source().form_);
     source().CheckHome();
     return source().TakeNext(next_);

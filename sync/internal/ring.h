@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <cstddef>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -19,6 +20,8 @@ class Ring {
   // Without memory: for Swap.
   Ring() = default;
   explicit Ring(size_t capacity) {
+    GYRE_CHECK(capacity <= std::numeric_limits<ptrdiff_t>::max() / sizeof(T) / 2,
+               "a bounded queue was made for more items than memory can hold");
     if (capacity == 0) return;
     mask_ = std::bit_ceil(capacity) - 1;
     items_ = std::allocator<T>().allocate(mask_ + 1);
