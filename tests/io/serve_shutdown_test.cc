@@ -318,6 +318,21 @@ TEST_P(ServeShutdownTest, OneThatFailsDelaysNobodyAndTheOthersGoOn) {
       SimOptions().Fail(Opcode::kAccept, 1, EPROTO));
 }
 
+TEST_P(ServeShutdownTest, ARequestMayComeWhileOneThatHasFailedWaitsForItsConnections) {
+  InWorld(
+      [](Scope& scope) -> Task<> {
+        const Shutdown shutdown(kGrace);
+        OneServer server(scope, shutdown, EchoAndCleanUp);
+        TcpStream guest = *co_await TcpStream::Connect(server.where);
+        co_await SleepFor(1s);
+        EXPECT_FALSE(server.serving.Done()) << "its connection cleans up";
+        shutdown.Request();
+        const Outcome<Ended>& outcome = co_await server.serving.Join();
+        EXPECT_EQ(ErrnoOf(outcome.value().report.status()), EPROTO) << outcome.value().report.status();
+      },
+      SimOptions().Fail(Opcode::kAccept, 2, EPROTO));
+}
+
 TEST_P(ServeShutdownTest, OneThatIsStoppedDelaysNobody) {
   InWorld([](Scope& scope) -> Task<> {
     const Shutdown shutdown(Duration::zero());
