@@ -32,7 +32,9 @@ class [[nodiscard]] SendResult {
 
   bool ok() const { return !item_.has_value(); }
   absl::Status status() const { return ok() ? absl::OkStatus() : absl::Status(code_, why_); }
-  operator absl::Status() const { return status(); }  // NOLINT: for Try, and for who does not want the item back
+  // For Try, and for who does not want the item back.
+  // NOLINTNEXTLINE(google-explicit-constructor): co_await Try(co_await jobs.Send(job)) is what people write.
+  operator absl::Status() const { return status(); }
 
   // What was not sent.
   T& item() {
