@@ -67,7 +67,10 @@ absl::Status BlockingPool::StartThread() noexcept {
   try {
     threads_.emplace_front();
     try {
-      threads_.front() = std::thread([this, self = threads_.begin()] { Work(self); });
+      threads_.front() = std::thread([this, self = threads_.begin()] {
+        cpus_.Apply();
+        Work(self);
+      });
     } catch (...) {
       threads_.pop_front();
       throw;

@@ -21,6 +21,7 @@
 
 #include "absl/status/status.h"
 #include "gyre/runtime/internal/intrusive_list.h"
+#include "gyre/runtime/internal/thread_cpus.h"
 #include "gyre/runtime/offload/executor.h"
 #include "gyre/runtime/time.h"
 
@@ -78,6 +79,7 @@ class BlockingPool final : public Executor {
   Job* Next() noexcept;
 
   const BlockingPoolOptions options_;
+  const internal::ThreadCpus cpus_;  // of its maker, for its threads, whoever starts them
   mutable std::mutex mutex_;
   std::condition_variable work_;
   std::condition_variable none_left_;

@@ -11,6 +11,7 @@
 #include <mutex>
 
 #include "gyre/runtime/internal/executor_source.h"
+#include "gyre/runtime/internal/thread_cpus.h"
 #include "gyre/runtime/metrics.h"
 #include "gyre/runtime/offload/blocking_pool.h"
 #include "gyre/runtime/offload/cpu_pool.h"
@@ -58,9 +59,11 @@ namespace internal {
 template <class Pool>
 class LazyPool {
  public:
+  // Its threads get `cpus`: the first that asks may be a loop's that is bound to one.
   template <class Options>
-  Pool& Get(const Options& options) {
+  Pool& Get(const Options& options, const ThreadCpus& cpus) {
     std::call_once(once_, [&] {
+      const OnCpus on_cpus(cpus);
       pool_ = std::make_unique<Pool>(options);
       is_made_.store(true, std::memory_order_release);
     });
@@ -83,11 +86,11 @@ class Pools final : public ExecutorSource {
 
   Executor& cpu_executor() override {
     if (options_.cpu_executor() != nullptr) return *options_.cpu_executor();
-    return cpu_.Get(options_.cpu());
+    return cpu_.Get(options_.cpu(), cpus_);
   }
   Executor& blocking_executor() override {
     if (options_.blocking_executor() != nullptr) return *options_.blocking_executor();
-    return blocking_.Get(options_.blocking());
+    return blocking_.Get(options_.blocking(), cpus_);
   }
 
   // Of pools that were made here.
@@ -96,6 +99,7 @@ class Pools final : public ExecutorSource {
 
  private:
   const PoolOptions options_;
+  const ThreadCpus cpus_;  // of the thread that made the runtime
   LazyPool<CpuPool> cpu_;
   LazyPool<BlockingPool> blocking_;
 };

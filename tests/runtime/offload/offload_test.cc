@@ -19,11 +19,13 @@
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/block_on.h"
 #include "gyre/runtime/bridge.h"
+#include "gyre/runtime/internal/usable_cpus.h"
 #include "gyre/runtime/log.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/offload/blocking_pool.h"
 #include "gyre/runtime/offload/cpu_pool.h"
 #include "gyre/runtime/run.h"
+#include "gyre/runtime/run_on.h"
 #include "gyre/runtime/runtime.h"
 #include "gyre/runtime/sim/sim_world.h"
 #include "gyre/runtime/sleep.h"
@@ -541,6 +543,24 @@ TEST(BlockingPool, AThreadWithoutWorkEnds) {
     gyre::Run([&]() -> Task<> { co_await OffloadBlocking(OffloadOptions().set_executor(pool), [] {}); });
   }
   while (pool.threads() > 0) std::this_thread::yield();
+}
+
+// The first to ask for them are loops that are bound to one CPU each.
+TEST(Offload, ThePoolsOfAPinnedRuntimeHaveAllItsCpus) {
+  const std::vector<int> cpus = internal::AffinityCpus();
+  gyre::Runtime runtime(RuntimeOptions().set_loops(2).set_pin_loops(true));
+  auto root = [&]() -> Task<> {
+    auto ask = [&]() -> Task<> {
+      EXPECT_EQ(internal::AffinityCpus().size(), 1u);
+      const std::vector<int> of_a_job = co_await Offload([] { return internal::AffinityCpus(); });
+      EXPECT_EQ(of_a_job, cpus);
+      const std::vector<int> of_a_call = co_await OffloadBlocking([] { return internal::AffinityCpus(); });
+      EXPECT_EQ(of_a_call, cpus);
+      EXPECT_EQ(internal::AffinityCpus().size(), 1u);
+    };
+    co_await RunOn(runtime.loop(1), ask);
+  };
+  runtime.Run(root);
 }
 
 }  // namespace
