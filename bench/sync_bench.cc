@@ -26,6 +26,7 @@
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/sync/channel.h"
+#include "gyre/sync/mutex.h"
 #include "gyre/sync/semaphore.h"
 
 namespace gyre::bench {
@@ -59,6 +60,21 @@ double AcquireRelease(uint64_t count) {
 }
 double LocalAcquireRelease(uint64_t count) { return AcquireRelease<Semaphore>(count); }
 double SharedAcquireRelease(uint64_t count) { return AcquireRelease<SharedSemaphore>(count); }
+
+template <class Mutex>
+double LockUnlock(uint64_t count) {
+  auto root = [&]() -> Task<double> {
+    Mutex mutex;
+    const Stopwatch watch;
+    for (uint64_t i = 0; i < count; ++i) {
+      const typename Mutex::Guard guard = co_await mutex.Lock();
+    }
+    co_return watch.ElapsedNs();
+  };
+  return Run(root);
+}
+double LocalLockUnlock(uint64_t count) { return LockUnlock<Mutex>(count); }
+double SharedLockUnlock(uint64_t count) { return LockUnlock<SharedMutex>(count); }
 
 double RawCounter(uint64_t count) {
   uint64_t free = 4;
@@ -314,6 +330,12 @@ int main(int argc, char** argv) {
           CostRow("shared semaphore, free : 2 atomics", &gyre::bench::SharedAcquireRelease, &gyre::bench::RawAtomics)
               .Operations(5'000'000)
               .Peers("target 15; Go 36, Tokio 45-57, libcoro 55"),
+          CostRow("mutex, free : counter", &gyre::bench::LocalLockUnlock, &gyre::bench::RawCounter)
+              .Operations(10'000'000)
+              .Peers("target 3"),
+          CostRow("shared mutex, free : 2 atomics", &gyre::bench::SharedLockUnlock, &gyre::bench::RawAtomics)
+              .Operations(5'000'000)
+              .Peers("target 15"),
           CostRow("semaphore(1), 1000 wait : ring", &gyre::bench::LocalHandOver, &gyre::bench::RawHandOver)
               .Peers("target 25; Asio 216, Go 292, Photon 296"),
           CostRow("shared semaphore(1), 1000 wait", &gyre::bench::SharedHandOver, &gyre::bench::RawHandOver),

@@ -16,6 +16,17 @@ bool Leaf::IsStoppedBeforeStart() {
   return true;
 }
 
+void Leaf::QueueBehindOthers() {
+  state_ = State::kCompleted;
+  internal::tls_loop->PushReady(*this);
+}
+
+void Leaf::DeliverStop() {
+  stop_delivered_ = true;
+  OnStop();
+  if (state_ == State::kWaiting) TellStopPending();
+}
+
 void Leaf::TellAwait() noexcept {
   internal::LoopCore& loop = loop_core();
   if (loop.observer != nullptr) loop.observer->OnAwait(*this, *waiter_->scope(), *waiter_);

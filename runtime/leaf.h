@@ -60,7 +60,7 @@ class Leaf : public internal::Runnable {
 
   // Call from await_suspend. `start()` returns true if the operation is done already.
   template <std::derived_from<internal::PromiseBase> P, class Start>
-  bool Suspend(std::coroutine_handle<P> awaiting, Start start) {
+  [[gnu::always_inline]] bool Suspend(std::coroutine_handle<P> awaiting, Start start) {
     waiter_ = &awaiting.promise();
     if (waiter_->scope()->attention() != 0 && IsStoppedBeforeStart()) [[unlikely]] return true;
     return BeginWait(start);
@@ -136,15 +136,16 @@ class Leaf : public internal::Runnable {
     kStopped,    // in the ready queue, without one
   };
 
+  // Inlined into each await, also where the compiler's own measure says that it is too long: what happens on every await
+  // is short, and the rare ends are outside.
   template <class Start>
-  bool BeginWait(Start& start) {
+  [[gnu::always_inline]] bool BeginWait(Start& start) {
     if (start()) {
       if (--internal::tls_budget > 0) [[likely]] return false;
-      state_ = State::kCompleted;  // done, but others must have their turn first
-      internal::tls_loop->PushReady(*this);
+      QueueBehindOthers();
       return true;
     }
-    if (state_ == State::kIdle) {
+    if (state_ == State::kIdle) [[likely]] {
       state_ = State::kWaiting;
       internal::ScopeCore* scope = waiter_->scope();
       if (scope->StopRequested()) [[unlikely]] {
@@ -155,6 +156,8 @@ class Leaf : public internal::Runnable {
     }
     return true;
   }
+  // Done already, but others must have their turn first.
+  void QueueBehindOthers();
   void EnterCompleted(State state, bool is_queued = true) {
     GYRE_CHECK(state_ <= State::kWaiting, "a leaf await was completed twice");
     waiter_->scope()->ClearLeaf();
@@ -168,11 +171,7 @@ class Leaf : public internal::Runnable {
   void TellCompleted(bool is_queued) noexcept;
   void TellStopPending() noexcept;
   // The scope has unlinked this leaf.
-  void DeliverStop() {
-    stop_delivered_ = true;
-    OnStop();
-    if (state_ == State::kWaiting) TellStopPending();
-  }
+  void DeliverStop();
 
   State state_ = State::kIdle;
   bool stop_delivered_ = false;

@@ -109,7 +109,7 @@ class BasicCapacityLimiter {
     AcquireWaiter(BasicCapacityLimiter& limiter, const void* borrower) : limiter_(limiter), borrower_(borrower) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return limiter_.TakeOrQueue(*this); });
     }
     Token await_resume() const { return Token(&limiter_, borrower_); }

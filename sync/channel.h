@@ -264,7 +264,7 @@ class BasicChannel {
     }
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return this->channel_.EnterOrQueue(*this); });
     }
     SendResult<T> await_resume() {
@@ -283,7 +283,7 @@ class BasicChannel {
     ReserveWaiter(BasicChannel& channel, uint64_t handle) : Entrant(channel, handle) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return this->channel_.EnterOrQueue(*this); });
     }
     absl::StatusOr<Slot> await_resume() {
@@ -303,7 +303,7 @@ class BasicChannel {
     ReceiveWaiter(BasicChannel& channel, uint64_t handle) : channel_(channel), handle_(handle) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return channel_.TakeOrQueue(*this); });
     }
     std::optional<T> await_resume() { return std::move(item_); }

@@ -123,7 +123,7 @@ class BasicMutex {
     LockWaiter(BasicMutex& mutex, std::source_location where) : LockWaiterBase(where), mutex_(mutex) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return mutex_.TakeOrQueue(*this); });
     }
     Guard await_resume() const { return Guard(&mutex_); }

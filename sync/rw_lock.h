@@ -141,7 +141,7 @@ class BasicRwLock {
     explicit LockWaiter(BasicRwLock& lock) : LockWaiterBase(lock, kMode) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return this->lock_.TakeOrQueue(*this); });
     }
     BasicRwGuard<Form, kMode> await_resume() const { return BasicRwGuard<Form, kMode>(&this->lock_); }

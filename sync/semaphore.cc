@@ -14,8 +14,9 @@ template <class Form>
 void BasicSemaphore<Form>::Release(size_t units) {
   Section section(form_);
   CheckHome();
-  GYRE_CHECK(units <= bound_ - free_ - taken_, "Semaphore::Release: that is more than its bound; was something released twice?");
+  GYRE_CHECK(units <= bound_ - total_, "Semaphore::Release: that is more than its bound; was something released twice?");
   free_ += units;
+  total_ += units;
   HandOut(section);
 }
 
@@ -45,7 +46,7 @@ void BasicSemaphore<Form>::HandOut(Section& section) {
   while (internal::Waiter<Form>* const waiter = waiters_.front()) {
     const size_t units = static_cast<AcquireWaiter*>(waiter)->units_;
     if (units > free_) return;
-    Take(units);
+    free_ -= units;
     waiters_.PopFront();
     section.Wake(*waiter);
   }
@@ -63,7 +64,7 @@ template <class Form>
 void BasicSemaphore<Form>::Forget(size_t units) {
   Section section(form_);
   CheckHome();
-  taken_ -= units;
+  total_ -= units;
 }
 
 template class BasicSemaphore<internal::OneLoop>;

@@ -93,14 +93,14 @@ class BasicSemaphore {
   using Permit = BasicPermit<Form>;
 
   // `bound`: how many units there may ever be, free and taken. Without one, Release may add any number.
-  explicit BasicSemaphore(size_t units, size_t bound = kUnbounded) : free_(units), bound_(bound) {
+  explicit BasicSemaphore(size_t units, size_t bound = kUnbounded) : free_(units), total_(units), bound_(bound) {
     GYRE_CHECK(units <= bound, "a Semaphore begins with no more units than its bound");
   }
   BasicSemaphore(const BasicSemaphore&) = delete;
   BasicSemaphore& operator=(const BasicSemaphore&) = delete;
   ~BasicSemaphore() {
     GYRE_CHECK(waiters_.empty(), "a Semaphore was destroyed while a task waits for it");
-    GYRE_CHECK(taken_ == 0, "a Semaphore was destroyed while a Permit of it is held");
+    GYRE_CHECK(free_ == total_, "a Semaphore was destroyed while a Permit of it is held");
   }
 
   // co_await: a Permit.
@@ -113,7 +113,7 @@ class BasicSemaphore {
     Section section(form_);
     CheckHome();
     if (!CanTake(units)) return std::nullopt;
-    Take(units);
+    free_ -= units;
     return Permit(this, units);
   }
   // Adds units that no permit gives back: new ones, or forgotten ones.
@@ -123,7 +123,7 @@ class BasicSemaphore {
 
   // Of now: in a SharedSemaphore a moment later it may be otherwise.
   size_t available() const { return Read([this] { return free_; }); }
-  size_t taken() const { return Read([this] { return taken_; }); }
+  size_t taken() const { return Read([this] { return total_ - free_; }); }
   size_t waiting() const { return Read([this] { return waiters_.size(); }); }
   bool is_closed() const { return Read([this] { return is_closed_; }); }
 
@@ -138,7 +138,7 @@ class BasicSemaphore {
     AcquireWaiter(BasicSemaphore& semaphore, size_t units) : semaphore_(semaphore), units_(units) {}
 
     template <class P>
-    bool await_suspend(std::coroutine_handle<P> awaiting) {
+    [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return semaphore_.TakeOrQueue(*this); });
     }
     Permit await_resume() const {
@@ -178,24 +178,19 @@ class BasicSemaphore {
     Section section(form_);
     return read();
   }
-  void CheckHome() { form_.CheckHome("a Semaphore", !waiters_.empty(), taken_ != 0); }
+  void CheckHome() { form_.CheckHome("a Semaphore", !waiters_.empty(), free_ != total_); }
 
-  bool CanTake(size_t units) const { return (units == 0 || (units <= free_ && waiters_.empty())) && !is_closed_; }
-  void Take(size_t units) {
-    free_ -= units;
-    taken_ += units;
-  }
+  bool CanTake(size_t units) const { return units <= free_ && (waiters_.empty() || units == 0) && !is_closed_; }
   bool TakeOrQueue(AcquireWaiter& waiter) {
     Section section(form_);
     CheckHome();
     if (!CanTake(waiter.units_)) [[unlikely]] return IsAnsweredAtOnce(waiter);
-    Take(waiter.units_);
+    free_ -= waiter.units_;
     return true;
   }
   void PutBack(size_t units) {
     Section section(form_);
     CheckHome();
-    taken_ -= units;
     free_ += units;
     if (!waiters_.empty()) HandOut(section);
   }
@@ -206,7 +201,7 @@ class BasicSemaphore {
 
   [[no_unique_address]] mutable Form form_;
   size_t free_;
-  size_t taken_ = 0;  // held, or handed over to one that has not resumed yet
+  size_t total_;  // and those that are held, or handed over to one that has not resumed yet
   const size_t bound_;
   bool is_closed_ = false;
   internal::WaitQueue<Form> waiters_;

@@ -59,7 +59,8 @@ class ManyLoops {
   Lock lock_;
 };
 
-// A leaf in a queue. A primitive derives its own from it, with OnStop, and Undo if it hands something over.
+// A leaf in a queue. A primitive derives its own from it, with OnStop, and Undo if it hands something over. Where it is usual
+// not to wait, its await_suspend is always_inline: as a call it takes 20 instructions more, where the whole takes 70.
 template <class Form>
 class Waiter : public Leaf {
  protected:
@@ -70,8 +71,8 @@ class Waiter : public Leaf {
   friend class Section<Form>;
   friend class WaitQueue<Form>;
 
-  Waiter* next_ = nullptr;  // in the queue, then in the Section that wakes it
-  Waiter* previous_ = nullptr;
+  Waiter* next_;      // in the queue, then in the Section that wakes it; before that, unset
+  Waiter* previous_;  // in the queue
   bool is_queued_ = false;
 };
 
