@@ -16,6 +16,20 @@ GTEST_DEPS = [
     "@com_google_googletest//:gtest_main",
 ]
 
+# See //bazel:BUILD.
+FAST_TEST_COPTS = ["-O0", "-g0"]
+PRELUDE = "//tests/prelude"
+PRELUDE_DEPS = select({
+    "//bazel:fast_tests_with_clang": [PRELUDE],
+    "//bazel:fast_tests_with_gcc": [PRELUDE],
+    "//conditions:default": [],
+})
+PRELUDE_COPTS = select({
+    "//bazel:fast_tests_with_clang": FAST_TEST_COPTS + ["-include-pch", "$(location %s).gch" % PRELUDE],
+    "//bazel:fast_tests_with_gcc": FAST_TEST_COPTS + ["-include", "$(location %s)" % PRELUDE, "-Winvalid-pch"],
+    "//conditions:default": [],
+})
+
 def gyre_cc_library(name, copts = [], **kwargs):
     """A library whose headers are included as "gyre/<path from the repository's root>"."""
     cc_library(
@@ -34,7 +48,7 @@ def gyre_cc_binary(name, copts = [], **kwargs):
         **kwargs
     )
 
-def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_gtest_main = True, **kwargs):
+def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_gtest_main = True, is_fast = True, **kwargs):
     """A GoogleTest program.
 
     Args:
@@ -44,16 +58,17 @@ def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_g
       copts: on top of gyre's.
       size: small: a second or two, 60 s at most.
       use_gtest_main: False where the test has a main of its own.
+      is_fast: False where it runs for so long that it has to be optimised in every build.
       **kwargs: as for cc_test. Tags in use: uring, stress, exclusive, no-asan, no-tsan; core: the gate also runs it at -O0 and with
         gcc under ASan; single-thread: the gate leaves it out under TSan, tests/tidy checks that it has no second thread.
     """
     cc_test(
         name = name,
         srcs = srcs or [name + ".cc"],
-        copts = GYRE_COPTS + copts,
+        copts = GYRE_COPTS + copts + (PRELUDE_COPTS if is_fast else []),
         size = size,
         linkstatic = True,
-        deps = deps + (GTEST_DEPS if use_gtest_main else GTEST_DEPS[:1]),
+        deps = deps + (GTEST_DEPS if use_gtest_main else GTEST_DEPS[:1]) + (PRELUDE_DEPS if is_fast else []),
         **kwargs
     )
 
