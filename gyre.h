@@ -20,6 +20,7 @@
 #include "gyre/runtime/bridge.h"
 #include "gyre/runtime/coalesced_post.h"
 #include "gyre/runtime/context_var.h"
+#include "gyre/runtime/current_task.h"
 #include "gyre/runtime/deadline.h"
 #include "gyre/runtime/embedded_loop.h"
 #include "gyre/runtime/errors.h"

@@ -29,6 +29,8 @@
 //  4. What is under way before its await (a foreign call that will write into this very frame) uses SuspendEvenIfStopped: in a
 //     stopped scope `start` is called all the same, and OnStop right after it.
 //  5. After a completion the completer must not touch the leaf again: its frame may be gone.
+//  6. WaitsFor, if overridden, says in reports what this is: "a Ticket of gate 4". It comes while the leaf waits, may allocate,
+//     and changes nothing.
 //
 // Thread-safety: the loop's thread only, but for CompleteFromAnyThread.
 // Lifetime:      in the frame of the awaiting coroutine; the frame can't be destroyed before the leaf is completed.
@@ -42,10 +44,16 @@
 #include <concepts>
 #include <coroutine>
 #include <cstdint>
+#include <string>
 
 #include "gyre/runtime/internal/promise.h"
 
 namespace gyre {
+
+class Leaf;
+namespace internal {
+std::string DescribeLeaf(const Leaf& leaf);
+}
 
 class Leaf : public internal::Runnable {
  public:
@@ -105,6 +113,8 @@ class Leaf : public internal::Runnable {
   // See the contract above.
   virtual void OnStop() noexcept = 0;
   virtual bool Undo() noexcept { return true; }
+  // Ends "waits for ..."; empty: there is no more to say than where.
+  virtual std::string WaitsFor() const { return std::string(); }
 
   // Valid from Suspend on.
   internal::LoopCore& loop_core() const { return *waiter_->scope()->loop(); }
@@ -128,6 +138,7 @@ class Leaf : public internal::Runnable {
 
  private:
   friend class internal::ScopeCore;
+  friend std::string internal::DescribeLeaf(const Leaf& leaf);
 
   enum class State : uint8_t {
     kIdle,       // left by Suspend

@@ -1,6 +1,7 @@
 #include "gyre/runtime/op.h"
 
 #include <cerrno>
+#include <string>
 #include <utility>
 
 #include "gyre/runtime/backend.h"
@@ -19,6 +20,22 @@ bool Op::SubmitNow() {
   if (!backend->Submit(*this)) return false;
   if (result < 0) OnFailed();
   return true;
+}
+
+std::string Op::WaitsFor() const {
+  const std::string fd = std::to_string(descriptor_->fd());
+  switch (opcode_) {
+    case Opcode::kAccept:
+      return "a connection at listener " + fd;
+    case Opcode::kReceive:
+    case Opcode::kReceiveBuffer:
+      return "bytes from socket " + fd;
+    case Opcode::kConnect:
+      return "the connection of socket " + fd;
+    case Opcode::kSend:
+      return "room to send at socket " + fd;
+  }
+  return std::string();
 }
 
 void Op::CompleteCancelled() {

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include <cstdint>
+#include <string>
 
 #include "gyre/runtime/internal/buffer_pool.h"
 #include "gyre/runtime/leaf.h"
@@ -82,6 +83,8 @@ class Op : public Leaf {
   // op that opens something overrides this.
   bool Undo() noexcept override { return false; }
   void Run() override;
+
+  std::string WaitsFor() const override;
 
   // The result is an error, and unless it is -EBADF (the descriptor was closed) the descriptor is still open: the last
   // chance to ask it who the peer was. Not called for a stop.

@@ -147,8 +147,12 @@ class RootBase : public Boundary {
   void OnStopped() noexcept override;
 
   // Where the first frame runs.
-  struct Strand : ScopeCore {
-    explicit Strand(LoopCore& core) : ScopeCore(core, Kind::kRoot) {}
+  class Strand : public ScopeCore {
+   public:
+    explicit Strand(LoopCore& core) : ScopeCore(core, Kind::kRoot), root_(core.roots, *this) {}
+
+   private:
+    LoopRoot root_;
   };
 
   Loop* loop_ = nullptr;

@@ -9,6 +9,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <string>
 
 #include "gyre/runtime/leaf.h"
 #include "gyre/runtime/loop.h"
@@ -64,6 +65,7 @@ class [[nodiscard]] SleepAwaiter final : public Leaf, private TimerEvent {
     loop().timers().Disarm(*this);
     CompleteStopped();
   }
+  std::string WaitsFor() const override { return "a timer"; }
 };
 
 template <SleepKind kKind>

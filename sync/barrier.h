@@ -20,6 +20,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "gyre/runtime/check.h"
@@ -77,6 +78,7 @@ class BasicBarrier {
     void OnStop() noexcept override {
       if (barrier_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "a Barrier"; }
 
     BasicBarrier& barrier_;
     size_t place_ = 0;

@@ -67,6 +67,13 @@ bool BasicCapacityLimiter<Form>::Withdraw(AcquireWaiter& waiter) {
   return true;
 }
 
+template <class Form>
+std::string BasicCapacityLimiter<Form>::Describe() const {
+  return Read([this] {
+    return "a CapacityLimiter with " + std::to_string(borrowed_) + " of " + std::to_string(total_) + " borrowed";
+  });
+}
+
 template class BasicCapacityLimiter<internal::OneLoop>;
 template class BasicCapacityLimiter<internal::ManyLoops>;
 

@@ -24,6 +24,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/container/flat_hash_set.h"
@@ -123,6 +124,7 @@ class BasicCapacityLimiter {
       limiter_.PutBack(borrower_);
       return true;
     }
+    std::string WaitsFor() const override { return limiter_.Describe(); }
 
     BasicCapacityLimiter& limiter_;
     const void* const borrower_;
@@ -152,6 +154,8 @@ class BasicCapacityLimiter {
   void PutBack(const void* borrower);
   void HandOut(Section& section);
   bool Withdraw(AcquireWaiter& waiter);
+  // For who waits.
+  std::string Describe() const;
 
   [[no_unique_address]] mutable Form form_;
   size_t total_;

@@ -23,6 +23,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <source_location>
+#include <string>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
@@ -84,6 +85,7 @@ class BasicCondition {
       condition_.EndStopped(*this);
       return true;
     }
+    std::string WaitsFor() const override { return "a Condition"; }
 
     BasicCondition& condition_;
     Guard& guard_;

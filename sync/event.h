@@ -17,6 +17,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <string>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
@@ -68,6 +69,7 @@ class BasicEvent {
     void OnStop() noexcept override {
       if (event_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "an Event"; }
 
     BasicEvent& event_;
   };

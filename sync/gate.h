@@ -19,6 +19,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <string>
 #include <utility>
 
 #include "absl/status/statusor.h"
@@ -113,6 +114,7 @@ class BasicGate {
     void OnStop() noexcept override {
       if (gate_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "a Gate to be empty"; }
 
     BasicGate& gate_;
   };

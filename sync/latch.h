@@ -21,6 +21,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <string>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
@@ -68,6 +69,7 @@ class BasicLatch {
     void OnStop() noexcept override {
       if (latch_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "a Latch with " + std::to_string(latch_.count()) + " to come"; }
 
     BasicLatch& latch_;
     const size_t by_;

@@ -7,7 +7,7 @@ namespace gyre {
 template <class Form>
 void BasicMutex<Form>::HandOver(Section& section) {
   internal::Waiter<Form>* const next = waiters_.PopFront();
-  Take(static_cast<LockWaiterBase*>(next)->where_);
+  Take(static_cast<LockWaiterBase*>(next)->holder_);
   section.Wake(*next);
 }
 
@@ -20,8 +20,12 @@ bool BasicMutex<Form>::Withdraw(LockWaiter& waiter) {
 template <class Form>
 void BasicMutex<Form>::FailDestroyedLocked() const {
   internal::CheckFailed(__FILE__, __LINE__, "!is_locked_",
-                        "a Mutex was destroyed while it is locked, since " + std::string(holder_.file_name()) + ":" +
-                            std::to_string(holder_.line()) + " (" + holder_.function_name() + ")");
+                        "a Mutex was destroyed while it is locked, " + holder_.ToString());
+}
+
+template <class Form>
+std::string BasicMutex<Form>::Describe() const {
+  return Read([this] { return is_locked_ ? "a Mutex: locked " + holder_.ToString() : std::string("a Mutex"); });
 }
 
 template class BasicMutex<internal::OneLoop>;

@@ -27,10 +27,12 @@
 #include <cstddef>
 #include <optional>
 #include <source_location>
+#include <string>
 #include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
+#include "gyre/sync/internal/holder.h"
 
 namespace gyre {
 
@@ -90,7 +92,7 @@ class BasicMutex {
     Section section(form_);
     CheckHome();
     if (is_locked_) return std::nullopt;
-    Take(where);
+    Take(internal::Holder(where));
     return Guard(this);
   }
 
@@ -99,7 +101,7 @@ class BasicMutex {
   size_t waiting() const { return Read([this] { return waiters_.size(); }); }
   // Where the one that holds it now asked for it: line() is 0 if nobody does. For reports.
   std::source_location holder() const {
-    return Read([this] { return is_locked_ ? holder_ : std::source_location(); });
+    return Read([this] { return is_locked_ ? holder_.where() : std::source_location(); });
   }
 
  private:
@@ -110,12 +112,12 @@ class BasicMutex {
   // Who waits for the lock: a Lock, or the Wait of a Condition that has come to its end.
   class LockWaiterBase : public internal::Waiter<Form> {
    protected:
-    explicit LockWaiterBase(std::source_location where) : where_(where) {}
+    explicit LockWaiterBase(std::source_location where) : holder_(where) {}
     ~LockWaiterBase() = default;
 
    private:
     friend BasicMutex;
-    const std::source_location where_;
+    const internal::Holder holder_;  // to be
   };
 
   class [[nodiscard]] LockWaiter final : public LockWaiterBase {
@@ -136,6 +138,7 @@ class BasicMutex {
       mutex_.Unlock();
       return true;
     }
+    std::string WaitsFor() const override { return mutex_.Describe(); }
 
     BasicMutex& mutex_;
   };
@@ -157,9 +160,9 @@ class BasicMutex {
   }
   void CheckHome() { form_.CheckHome("a Mutex", !waiters_.empty(), is_locked_); }
 
-  void Take(std::source_location where) {
+  void Take(const internal::Holder& holder) {
     is_locked_ = true;
-    holder_ = where;
+    holder_ = holder;
   }
   bool TakeOrQueue(LockWaiterBase& waiter) {
     Section section(form_);
@@ -168,7 +171,7 @@ class BasicMutex {
       waiters_.PushBack(waiter);
       return false;
     }
-    Take(waiter.where_);
+    Take(waiter.holder_);
     return true;
   }
   void Unlock() {
@@ -184,10 +187,12 @@ class BasicMutex {
   void HandOver(Section& section);
   bool Withdraw(LockWaiter& waiter);
   [[noreturn]] void FailDestroyedLocked() const;
+  // For who waits.
+  std::string Describe() const;
 
   [[no_unique_address]] mutable Form form_;
   bool is_locked_ = false;  // held, or handed over to one that has not resumed yet
-  std::source_location holder_;
+  internal::Holder holder_;
   internal::WaitQueue<Form> waiters_;
 };
 

@@ -18,6 +18,7 @@
 
 #include <coroutine>
 #include <cstddef>
+#include <string>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
@@ -66,6 +67,7 @@ class BasicNotify {
       if (has_one_) notify_.NotifyOne();
       return true;
     }
+    std::string WaitsFor() const override { return "a Notify"; }
 
     BasicNotify& notify_;
     bool has_one_ = false;  // a notification that is for one, and must not be lost

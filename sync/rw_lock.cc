@@ -1,5 +1,7 @@
 #include "gyre/sync/rw_lock.h"
 
+#include <string>
+
 namespace gyre {
 
 template <class Form>
@@ -40,6 +42,12 @@ bool BasicRwLock<Form>::Withdraw(LockWaiterBase& waiter) {
   if (!waiters_.Withdraw(waiter)) return false;
   HandOut(section);  // readers behind a writer
   return true;
+}
+
+template <class Form>
+std::string BasicRwLock<Form>::Describe() const {
+  Section section(form_);
+  return "a RwLock with " + (has_writer_ ? std::string("a writer") : std::to_string(readers_) + " readers");
 }
 
 template class BasicRwLock<internal::OneLoop>;

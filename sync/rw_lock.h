@@ -21,6 +21,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "gyre/runtime/check.h"
@@ -133,6 +134,7 @@ class BasicRwLock {
       lock_.Unlock(mode_);
       return true;
     }
+    std::string WaitsFor() const override { return lock_.Describe(); }
   };
 
   template <internal::RwMode kMode>
@@ -182,6 +184,8 @@ class BasicRwLock {
   void Downgrade();
   void HandOut(Section& section);
   bool Withdraw(LockWaiterBase& waiter);
+  // For who waits.
+  std::string Describe() const;
 
   [[no_unique_address]] mutable Form form_;
   size_t readers_ = 0;  // these two: held, or handed over to one that has not resumed yet

@@ -1,5 +1,7 @@
 #include "gyre/sync/semaphore.h"
 
+#include <string>
+
 #include "absl/status/status.h"
 #include "gyre/runtime/errors.h"
 
@@ -65,6 +67,14 @@ void BasicSemaphore<Form>::Forget(size_t units) {
   Section section(form_);
   CheckHome();
   total_ -= units;
+}
+
+template <class Form>
+std::string BasicSemaphore<Form>::Describe(size_t units) const {
+  Section section(form_);
+  const std::string holders = holdings_.ToString();
+  return std::to_string(units) + " of a Semaphore with " + std::to_string(free_) + " of " + std::to_string(total_) + " free" +
+         (holders.empty() ? "" : ", " + holders);
 }
 
 template class BasicSemaphore<internal::OneLoop>;

@@ -26,10 +26,13 @@
 #include <cstddef>
 #include <limits>
 #include <optional>
+#include <source_location>
+#include <string>
 #include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
+#include "gyre/sync/internal/holder.h"
 
 namespace gyre {
 
@@ -40,16 +43,14 @@ class BasicSemaphore;
 //
 // Thread-safety: that of its semaphore; the object itself belongs to one thread at a time.
 template <class Form>
-class [[nodiscard]] BasicPermit {
+class [[nodiscard]] BasicPermit : private internal::Holding<> {
  public:
   BasicPermit() = default;
-  BasicPermit(BasicPermit&& other) noexcept
-      : semaphore_(std::exchange(other.semaphore_, nullptr)), units_(std::exchange(other.units_, 0)) {}
+  BasicPermit(BasicPermit&& other) noexcept { TakeOver(other); }
   BasicPermit& operator=(BasicPermit&& other) noexcept {
     if (this == &other) return *this;
     Release();
-    semaphore_ = std::exchange(other.semaphore_, nullptr);
-    units_ = std::exchange(other.units_, 0);
+    TakeOver(other);
     return *this;
   }
   ~BasicPermit() { Release(); }
@@ -58,30 +59,55 @@ class [[nodiscard]] BasicPermit {
 
   // Gives them back now.
   void Release() {
-    if (units_ != 0) semaphore_->PutBack(std::exchange(units_, 0));
+    if (units_ == 0) return;
+    EndHolding();
+    semaphore_->PutBack(std::exchange(units_, 0));
   }
   // Takes `units` of these into a permit of their own.
   BasicPermit Split(size_t units) {
     GYRE_CHECK(units <= units_, "Permit::Split: it has fewer units than that");
+    if (units == units_) return std::move(*this);
     units_ -= units;
-    return BasicPermit(semaphore_, units);
+    return BasicPermit(semaphore_, units, holder());
   }
   // Takes over the units of `other`, which is empty then.
   void Merge(BasicPermit&& other) {
     if (other.units_ == 0) return;
     GYRE_CHECK(units_ == 0 || semaphore_ == other.semaphore_, "Permit::Merge: these are permits of two semaphores");
-    semaphore_ = other.semaphore_;
+    if (units_ == 0) return TakeOver(other);
+    other.EndHolding();
     units_ += std::exchange(other.units_, 0);
   }
   // They never come back, unless by Semaphore::Release. Returns how many.
   size_t Forget() {
-    if (units_ != 0) semaphore_->Forget(units_);
+    if (units_ == 0) return 0;
+    EndHolding();
+    semaphore_->Forget(units_);
     return std::exchange(units_, 0);
   }
 
  private:
   friend BasicSemaphore<Form>;
-  BasicPermit(BasicSemaphore<Form>* semaphore, size_t units) : semaphore_(semaphore), units_(units) {}
+  // Not inside a Section.
+  BasicPermit(BasicSemaphore<Form>* semaphore, size_t units, const internal::Holder& holder)
+      : semaphore_(semaphore), units_(units) {
+    if constexpr (internal::kHolderTaskIsKnown) {
+      if (units_ != 0) semaphore_->ChangeHoldings([&](auto& holdings) { holdings.Add(*this, holder); });
+    }
+  }
+  // This is empty.
+  void TakeOver(BasicPermit& other) noexcept {
+    semaphore_ = std::exchange(other.semaphore_, nullptr);
+    units_ = std::exchange(other.units_, 0);
+    if constexpr (internal::kHolderTaskIsKnown) {
+      if (units_ != 0) semaphore_->ChangeHoldings([&](auto& holdings) { holdings.Move(other, *this); });
+    }
+  }
+  void EndHolding() noexcept {
+    if constexpr (internal::kHolderTaskIsKnown) {
+      semaphore_->ChangeHoldings([&](auto& holdings) { holdings.Remove(*this); });
+    }
+  }
 
   BasicSemaphore<Form>* semaphore_ = nullptr;
   size_t units_ = 0;
@@ -104,17 +130,14 @@ class BasicSemaphore {
   }
 
   // co_await: a Permit.
-  auto Acquire(size_t units = 1) {
+  auto Acquire(size_t units = 1, std::source_location where = std::source_location::current()) {
     GYRE_CHECK(units <= bound_, "Semaphore::Acquire: there are never that many units");
-    return AcquireOperation(*this, units);
+    return AcquireOperation(*this, units, where);
   }
   // Empty where Acquire would wait, or the semaphore is closed.
-  std::optional<Permit> TryAcquire(size_t units = 1) {
-    Section section(form_);
-    CheckHome();
-    if (!CanTake(units)) return std::nullopt;
-    free_ -= units;
-    return Permit(this, units);
+  std::optional<Permit> TryAcquire(size_t units = 1, std::source_location where = std::source_location::current()) {
+    if (!TryTake(units)) return std::nullopt;
+    return Permit(this, units, internal::Holder(where));
   }
   // Adds units that no permit gives back: new ones, or forgotten ones.
   void Release(size_t units = 1);
@@ -135,7 +158,8 @@ class BasicSemaphore {
 
   class [[nodiscard]] AcquireWaiter final : public internal::Waiter<Form> {
    public:
-    AcquireWaiter(BasicSemaphore& semaphore, size_t units) : semaphore_(semaphore), units_(units) {}
+    AcquireWaiter(BasicSemaphore& semaphore, size_t units, std::source_location where)
+        : semaphore_(semaphore), units_(units), holder_(where) {}
 
     template <class P>
     [[gnu::always_inline]] bool await_suspend(std::coroutine_handle<P> awaiting) {
@@ -143,7 +167,7 @@ class BasicSemaphore {
     }
     Permit await_resume() const {
       if (is_refused_) [[unlikely]] ThrowClosed();
-      return Permit(&semaphore_, units_);
+      return Permit(&semaphore_, units_, holder_);
     }
 
    private:
@@ -155,20 +179,24 @@ class BasicSemaphore {
       if (!is_refused_) semaphore_.PutBack(units_);
       return true;
     }
+    std::string WaitsFor() const override { return semaphore_.Describe(units_); }
 
     BasicSemaphore& semaphore_;
     const size_t units_;
+    const internal::Holder holder_;  // to be
     bool is_refused_ = false;  // the semaphore is closed; one of one loop may be gone
   };
 
   class [[nodiscard]] AcquireOperation {
    public:
-    AcquireOperation(BasicSemaphore& semaphore, size_t units) : semaphore_(semaphore), units_(units) {}
-    AcquireWaiter operator co_await() && { return AcquireWaiter(semaphore_, units_); }
+    AcquireOperation(BasicSemaphore& semaphore, size_t units, std::source_location where)
+        : semaphore_(semaphore), units_(units), where_(where) {}
+    AcquireWaiter operator co_await() && { return AcquireWaiter(semaphore_, units_, where_); }
 
    private:
     BasicSemaphore& semaphore_;
     const size_t units_;
+    const std::source_location where_;
   };
 
   [[noreturn]] static void ThrowClosed();
@@ -181,6 +209,18 @@ class BasicSemaphore {
   void CheckHome() { form_.CheckHome("a Semaphore", !waiters_.empty(), free_ != total_); }
 
   bool CanTake(size_t units) const { return units <= free_ && (waiters_.empty() || units == 0) && !is_closed_; }
+  bool TryTake(size_t units) {
+    Section section(form_);
+    CheckHome();
+    if (!CanTake(units)) return false;
+    free_ -= units;
+    return true;
+  }
+  template <class F>
+  void ChangeHoldings(F change) noexcept {
+    Section section(form_);
+    change(holdings_);
+  }
   bool TakeOrQueue(AcquireWaiter& waiter) {
     Section section(form_);
     CheckHome();
@@ -198,6 +238,8 @@ class BasicSemaphore {
   void HandOut(Section& section);
   bool Withdraw(AcquireWaiter& waiter);
   void Forget(size_t units);
+  // For who waits for `units`.
+  std::string Describe(size_t units) const;
 
   [[no_unique_address]] mutable Form form_;
   size_t free_;
@@ -205,6 +247,7 @@ class BasicSemaphore {
   const size_t bound_;
   bool is_closed_ = false;
   internal::WaitQueue<Form> waiters_;
+  [[no_unique_address]] internal::Holdings<> holdings_;
 };
 
 extern template class BasicSemaphore<internal::OneLoop>;

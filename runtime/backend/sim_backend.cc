@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/waiting.h"
 #include "gyre/runtime/loop.h"
 
 namespace gyre {
@@ -542,7 +543,7 @@ void SimBackend::PassTime(TimePoint until) {
 
 void SimBackend::WaitForWake() {
   core_.ReportDeadlock("deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
-                       DescribeWaiting() + ")");
+                       DescribeWaiting() + ")" + internal::DescribeWaiting(loop().core()));
   is_woken_.wait(false, std::memory_order_acquire);
   is_woken_.store(false, std::memory_order_relaxed);
   counters().wakes.Add(1);

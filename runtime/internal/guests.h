@@ -49,7 +49,10 @@ class Guests {
  private:
   class Group : public ScopeCore {
    public:
-    explicit Group(LoopCore& loop) : ScopeCore(loop, Kind::kPlain) {}
+    explicit Group(LoopCore& loop) : ScopeCore(loop, Kind::kPlain), root_(loop.roots, *this) {}
+
+   private:
+    LoopRoot root_;
   };
 
   void SetDone() noexcept {

@@ -9,6 +9,7 @@
 
 #include "gyre/runtime/internal/counter.h"
 #include "gyre/runtime/internal/frame_pool.h"
+#include "gyre/runtime/internal/loop_root.h"
 #include "gyre/runtime/internal/owner_thread.h"
 #include "gyre/runtime/internal/runnable.h"
 
@@ -93,6 +94,7 @@ struct LoopCore {
   const InboxNode* last_of_turn = nullptr;  // in `ready`; null when nothing of this turn is left there
   ReadyQueue reap;
   InboxNode* starting = nullptr;  // combinators that have branches to start, the innermost first
+  IntrusiveList<LoopRoot> roots;    // what runs here is below one of these
   AwaitObserver* observer = nullptr;  // set before the first scope is made
   Rng* scheduling_rng = nullptr;      // of a simulation that chooses among orders
   Counter last_task_id;  // also how many were spawned

@@ -107,11 +107,11 @@ void ScopeCore::PassStopDown() noexcept {
   }
 }
 
-void ScopeCore::VisitWaiting(const std::function<void(const PromiseBase&)>& visit) {
+void ScopeCore::VisitWaiting(const std::function<void(const Leaf&)>& visit) {
   auto enter_all = [](ScopeCore&) { return true; };
   for (ScopeCore* scope = this; scope != nullptr; scope = NextInSubtree(scope, enter_all)) {
     if ((scope->below_ & kLeafBit) == 0) continue;
-    visit(*reinterpret_cast<Leaf*>(scope->below_ & ~kLeafBit)->waiter_);
+    visit(*reinterpret_cast<const Leaf*>(scope->below_ & ~kLeafBit));
   }
 }
 

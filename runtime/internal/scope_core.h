@@ -146,8 +146,8 @@ class ScopeCore {
   // Requests stop at the same time as this node is stopped. Throws std::bad_alloc.
   std::stop_token StopToken();
 
-  // Calls `visit` with each frame below that waits for a leaf. For reports.
-  void VisitWaiting(const std::function<void(const PromiseBase&)>& visit);
+  // Calls `visit` with each leaf that waits below. For reports.
+  void VisitWaiting(const std::function<void(const Leaf&)>& visit);
 
   // The TaskCore at or above this node; null above the root.
   TaskCore* NearestTask();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "gyre/runtime/internal/rng.h"
+#include "gyre/runtime/internal/waiting.h"
 #include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
@@ -24,6 +25,8 @@ void TaskCore::OnStopped() noexcept {
   DropCallable();
   SettleStopped();
 }
+
+std::string JoinLeafBase::WaitsFor() const { return "the end of " + DescribeTask(task_); }
 
 void TaskCore::StartNow() {
   LoopCore& core = *loop();

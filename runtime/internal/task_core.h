@@ -14,6 +14,7 @@
 #include <exception>
 #include <memory>
 #include <new>
+#include <string>
 #include <string_view>
 #include <utility>
 
@@ -82,6 +83,7 @@ class JoinLeafBase : public Leaf, public RingHook<JoinLeafBase> {
   explicit JoinLeafBase(TaskCore& task) : task_(task) {}
   ~JoinLeafBase() = default;
   void OnStop() noexcept override;
+  std::string WaitsFor() const override;
 
   TaskCore& task_;
 };

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/place_text.h"
 #include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/sim/forked_runs.h"
@@ -32,7 +33,7 @@ SimOptions CalmOptions() {
 }
 
 std::string PlaceAndFunction(const std::source_location& where) {
-  return PlaceText(where) + ": " + where.function_name();
+  return internal::PlaceText(where) + ": " + where.function_name();
 }
 
 void Indent(std::string& into, std::string_view text) {

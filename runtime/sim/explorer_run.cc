@@ -9,8 +9,10 @@
 
 #include "gyre/runtime/backend/sim_backend.h"
 #include "gyre/runtime/deadline.h"
+#include "gyre/runtime/internal/place_text.h"
 #include "gyre/runtime/internal/scope_core.h"
 #include "gyre/runtime/internal/task_core.h"
+#include "gyre/runtime/internal/waiting.h"
 #include "gyre/runtime/loop.h"
 #include "gyre/runtime/op.h"
 #include "gyre/runtime/run.h"
@@ -22,7 +24,6 @@ namespace {
 using testing::AwaitPoint;
 using testing::ExploredRun;
 using testing::ExplorerPass;
-using testing::PlaceText;
 
 std::string_view PassName(ExplorerPass pass) {
   switch (pass) {
@@ -77,14 +78,6 @@ void TakeStack(const PromiseBase& innermost, testing::AwaitStack& into) {
   }
 }
 
-std::string DescribeStack(const PromiseBase& innermost) {
-  testing::AwaitStack stack;
-  TakeStack(innermost, stack);
-  std::string text = " at " + PlaceText(stack.frames[0]);
-  for (size_t i = 1; i < stack.depth; ++i) text += ", awaited at " + PlaceText(stack.frames[i]);
-  return text;
-}
-
 // Watches the awaits of one run and disturbs it at its point.
 class Steering final : public AwaitObserver {
  public:
@@ -126,11 +119,9 @@ class Steering final : public AwaitObserver {
   std::vector<AwaitPoint> TakePoints() { return std::move(points_); }
   bool has_shields() const { return has_shields_; }
   bool was_stop_missed() const { return was_stop_missed_; }
-  // Everything that waits, a line each.
-  std::string DescribeWaiting() const {
+  // What was asked to stop and waits all the same, a line each.
+  std::string DescribeStopping() const {
     std::string text;
-    if (top_ == nullptr) return text;
-    top_->VisitWaiting([&text](const PromiseBase& frame) { text += "\n  waiting" + DescribeStack(frame); });
     for (const PromiseBase* frame : stopping_) text += "\n  asked to stop, and waiting" + DescribeStack(*frame);
     return text;
   }
@@ -330,24 +321,6 @@ class Inspection {
 
 }  // namespace
 
-}  // namespace gyre::internal
-
-namespace gyre::testing {
-
-std::string PlaceText(const std::source_location& where) {
-  std::string_view file = where.file_name();
-  const std::string_view virtual_includes = "/_virtual_includes/";  // Bazel's copies of headers, a folder per target
-  if (const size_t at = file.find(virtual_includes); at != std::string_view::npos) {
-    file.remove_prefix(at + virtual_includes.size());
-    file.remove_prefix(file.find('/') + 1);
-  }
-  return std::string(file) + ":" + std::to_string(where.line());
-}
-
-}  // namespace gyre::testing
-
-namespace gyre::internal {
-
 std::string RunSpec::Name() const {
   std::string name = world->Name() + "/" + std::string(PassName(pass));
   if (point != 0) name += "/" + std::to_string(point);
@@ -376,7 +349,7 @@ RunResult RunOnce(const RunSpec& spec, const RunPlan& plan, const ExploredBody& 
     ExploredRoot root(body, spec);
     Steering steering(spec, core, loop, progress, die);
     loop.core().observer = &steering;
-    core.on_deadlock = [&](const std::string& what) { die(what + steering.DescribeWaiting()); };
+    core.on_deadlock = [&](const std::string& what) { die(what + steering.DescribeStopping()); };
     root.RunOn(loop, RunOptions().set_unhandled_error_hook([&run](const UnhandledError&) { ++run.unhandled_errors; }));
     run.outcome = std::move(root.outcome());
     run.was_disturbed = progress.was_disturbed = progress.was_disturbed || root.is_deadline_expired();

@@ -52,9 +52,6 @@ struct AwaitStack {
   size_t depth = 0;
 };
 
-// "FILE:LINE", as a reader of the source would name the file.
-std::string PlaceText(const std::source_location& where);
-
 // What an invariant is told.
 struct ExploredRun {
   std::string name;  // "calm/stop-during/12"

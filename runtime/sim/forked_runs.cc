@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/place_text.h"
 
 // testing::Test::HasFatalFailure() and HasNonfatalFailure(), null where GoogleTest is not linked: this library does not
 // need it, but an expectation that failed in a child must not be lost.
@@ -195,7 +196,7 @@ RunResult ForkedRuns::ResultOfDead(pid_t child, const std::string& trouble) {
   }
   const testing::AwaitPoint& last = progress_->last;
   if (last.where.line() != 0) {
-    result.failure += "; its last await was at " + testing::PlaceText(last.where);
+    result.failure += "; its last await was at " + PlaceText(last.where);
   }
   return result;
 }

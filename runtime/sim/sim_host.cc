@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "gyre/runtime/check.h"
+#include "gyre/runtime/internal/waiting.h"
 #include "gyre/runtime/loop.h"
 
 namespace gyre::internal {
@@ -120,7 +121,8 @@ void SimHost::ReportDeadlock() const {
       "deadlock: on every loop every task waits, and no timer, no event and no other thread can wake one";
   for (const Player& player : players_) {
     what += "; loop " + std::to_string(player.number) + ": " +
-            (player.has_ended ? "ended" : player.backend->DescribeWaiting());
+            (player.has_ended ? "ended"
+                              : player.backend->DescribeWaiting() + DescribeWaiting(player.hosted->loop->core()));
   }
   core_.ReportDeadlock(what);
 }

@@ -14,6 +14,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <utility>
 
 #include "gyre/runtime/check.h"
@@ -90,6 +91,7 @@ class Leadership {
       if (leads_) leadership_.PassOn();
       return true;
     }
+    std::string WaitsFor() const override { return leadership_.what_ + std::string(" that another task is at"); }
 
     Leadership& leadership_;
     bool leads_ = false;

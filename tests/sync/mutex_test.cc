@@ -67,7 +67,7 @@ TYPED_TEST(MutexTest, DestroyedWhileLockedItNamesTheHolder) {
     BasicMutex<TypeParam> mutex;
     guard = mutex.TryLock();
   };
-  EXPECT_DEATH(destroy_locked(), "while it is locked, since .*mutex_test.cc:[0-9]+");
+  EXPECT_DEATH(destroy_locked(), "while it is locked, (by .*, )?since .*mutex_test.cc:[0-9]+");
 }
 
 TYPED_TEST(MutexTest, ToLockItTwiceInOneTaskIsADeadlockThatASimulationReports) {
