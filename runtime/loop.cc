@@ -252,7 +252,7 @@ void Loop::RunReady(const bool& is_done) {
     }
     if (node == nullptr) {
       in_a_row = 0;
-      if (core_.last_of_turn == nullptr) break;
+      if (core_.last_of_turn == nullptr && !BeginTurnInPlace()) break;
       node = &core_.TakeFront();
     }
     --left;
@@ -268,6 +268,17 @@ void Loop::RunReady(const bool& is_done) {
   }
   until_check_ = until_check;
   runs_.Add(static_cast<uint64_t>(kTasksPerTurnMax - left));
+}
+
+// Where one task after another becomes ready, each in a turn of its own, turns are most of the cost. While nothing can have come
+// from outside, and the time of the timers has not moved on, the next turn would only come back here: it begins here.
+bool Loop::BeginTurnInPlace() {
+  if (core_.ready.empty() || is_simulated_ || !inbox_.LooksEmpty()) return false;
+  if (!timers_.empty() && check_ticks_ - clock_ticks_ >= kClockTicks) return false;
+  is_clock_stale_ = true;
+  turns_.Add(1);
+  core_.last_of_turn = core_.ready.back();
+  return true;
 }
 
 bool Loop::BatchTimeIsUp() {

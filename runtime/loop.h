@@ -236,6 +236,7 @@ class Loop {
   bool TrySleep();
   void TakeInbox();
   void RunReady(const bool& is_done);
+  bool BeginTurnInPlace();
   void CountOwedWake(bool is_pushed_to);
   void Shuffle(internal::Rng& rng);
   uint64_t Ticks() const;

@@ -101,7 +101,11 @@ class WaitQueue {
   // Null if there is none.
   Waiter<Form>* PopFront() {
     Waiter<Form>* const waiter = first_;
-    if (waiter != nullptr) Unlink(*waiter);
+    if (waiter == nullptr) return nullptr;
+    first_ = waiter->next_;
+    (first_ != nullptr ? first_->previous_ : last_) = nullptr;
+    waiter->is_queued_ = false;
+    --size_;
     return waiter;
   }
   // For a stop: false if it has been taken out already, by who wakes it.
