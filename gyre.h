@@ -13,6 +13,7 @@
 #include "gyre/io/tcp_options.h"
 #include "gyre/io/tcp_stream.h"
 #include "gyre/io/until_interrupted.h"
+#include "gyre/runtime/alarm.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/bare_descriptor.h"
 #include "gyre/runtime/block_on.h"

@@ -66,6 +66,10 @@ void internal::UsedOnWrongThread(const LoopCore& home, const char* what) {
               std::string(what) + " was used on another thread than its loop's" + home.thread.ToString());
 }
 
+void internal::TimerEvent::OnLoopEnd() noexcept {
+  GYRE_CHECK(false, "internal: a loop ended with a coroutine's timer armed");
+}
+
 std::string Backend::DescribeThreads() const { return loop_->core().thread.ToString(); }
 
 Loop* Loop::TryCurrent() noexcept { return internal::tls_loop != nullptr ? &internal::tls_loop->loop : nullptr; }
@@ -408,10 +412,8 @@ void Loop::End() {
       node->next = nullptr;
       drop(node);
     } else if (internal::TimerNode* timer = timers_.PopAny()) {
-      auto* state = static_cast<internal::TimerState*>(timer);
-      state->DestroyCallable();
-      state->Unref();
       ++left_over_.timers;
+      static_cast<internal::TimerEvent*>(timer)->OnLoopEnd();
     } else if (internal::LoopBound* bound = bound_.PopFront()) {
       bound->OnLoopEnd();
     } else {

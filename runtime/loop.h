@@ -7,7 +7,7 @@
 // Errors:        an exception out of a callback goes to the unhandled-error hook, and the loop goes on.
 // Units:         nanoseconds of the steady clock, virtual ones in simulation. A timer is never early and at most one
 //                tick (65.5 us) late; exact in simulation.
-// Cost:          CallSoon, CallLater and Post allocate one node each.
+// Cost:          CallSoon, CallLater and Post allocate one node each; an Alarm is a timer that allocates none.
 //
 // A turn: take the inbox; run what was ready when the turn began (at most 64, or about 800 us); fire due timers; then sleep
 // in the backend if nothing is ready, or ask it for completions if about 800 us have passed since it was last asked. What
@@ -53,6 +53,9 @@ namespace internal {
 class TimerEvent : public TimerNode {
  public:
   virtual void OnTimer() = 0;
+  // Instead, when the loop ends first; it is no longer armed. A coroutine's timer never meets this: tasks are always joined
+  // before their loop ends.
+  virtual void OnLoopEnd() noexcept;
 
  protected:
   using TimerNode::TimerNode;
@@ -85,6 +88,10 @@ class TimerState : public TimerEvent {
   void Ref() { ++references_; }
   // What the program put into it dies when the timer does, however long a handle lives.
   virtual void DestroyCallable() noexcept = 0;
+  void OnLoopEnd() noexcept override {
+    DestroyCallable();
+    Unref();
+  }
   virtual ~TimerState() = default;
 
  private:
@@ -213,7 +220,7 @@ class Loop {
 
   struct LeftOver {
     size_t callbacks = 0;    // CallSoon and Post
-    size_t timers = 0;       // CallLater, CallAt
+    size_t timers = 0;       // CallLater, CallAt, and Alarms
     size_t descriptors = 0;  // sockets whose handles outlived the loop: closed
   };
   const LeftOver& left_over() const { return left_over_; }

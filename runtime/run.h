@@ -51,7 +51,7 @@ class RunReport {
  public:
   RunReport() {}
   size_t dropped_callbacks = 0;    // CallSoon and Post that had not run
-  size_t dropped_timers = 0;       // CallLater that had not fired
+  size_t dropped_timers = 0;       // CallLater and Alarms that had not fired
   size_t closed_descriptors = 0;   // sockets whose handles outlived the loop
   std::string_view backend;        // its name: "epoll"
 };

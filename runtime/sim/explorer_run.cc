@@ -289,7 +289,7 @@ class Inspection {
   void InspectLoop(const Loop& loop, size_t own_callbacks, size_t open_descriptors) {
     const Loop::LeftOver& left = loop.left_over();
     FindLeft(left.callbacks - own_callbacks, "callbacks (CallSoon or Post) that had not run");
-    FindLeft(left.timers, "timers (CallLater or CallAt) neither fired nor cancelled");
+    FindLeft(left.timers, "timers (CallLater, CallAt or an Alarm) neither fired nor cancelled");
     FindLeft(left.descriptors, "sockets whose streams or listeners live on");
     FindLeft(open_descriptors, "descriptors released and not closed");
   }

@@ -97,7 +97,7 @@ TEST(PlantedBug, ATimerIsNotCancelled) {
     co_await SleepFor(1s);  // bug: timer
     alarm.Cancel();
   };
-  EXPECT_TRUE(Finds("timer", StopAtEveryAwait(body), "1 timers (CallLater or CallAt) neither fired nor cancelled"));
+  EXPECT_TRUE(Finds("timer", StopAtEveryAwait(body), "1 timers (CallLater, CallAt or an Alarm) neither fired nor cancelled"));
 }
 
 TEST(PlantedBug, ATaskHandleOutlivesItsLoop) {
