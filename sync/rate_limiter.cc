@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "gyre/runtime/loop.h"
+
 namespace gyre {
 
 RateLimiter::RateLimiter(size_t tokens, Duration per, size_t burst)
@@ -50,10 +52,9 @@ void RateLimiter::PutBack(size_t tokens) {
   HandOut();
 }
 
-// Whoever can go on goes on, and the timer is for the next.
+// Whoever can go on goes on, and the alarm is for the next.
 void RateLimiter::HandOut() {
   Refill();
-  timer_.Cancel();
   Section section(home_);
   while (internal::Waiter<internal::OneLoop>* const waiter = waiters_.front()) {
     const size_t tokens = static_cast<AcquireWaiter*>(waiter)->tokens_;
@@ -62,12 +63,13 @@ void RateLimiter::HandOut() {
     waiters_.PopFront();
     section.Wake(*waiter);
   }
+  Disarm();
 }
 
 void RateLimiter::ArmFor(size_t tokens) {
   const int64_t missing = Price(tokens) - credit_;
   const Duration wait((missing + rate_ - 1) / rate_);
-  timer_ = Loop::Current().CallAt(After(refilled_, wait), [this] { HandOut(); });
+  Arm(After(refilled_, wait));
 }
 
 void RateLimiter::Withdraw(AcquireWaiter& waiter) {

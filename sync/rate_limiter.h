@@ -12,7 +12,7 @@
 // Cancellation:  a stopped Acquire has taken nothing: tokens that had been handed over go to the next.
 // Errors:        to ask for more than `burst` is a check failure: they would never be there.
 // Units:         `tokens` in `per`, exactly: fractions add up, until it is full. Waits end as those of SleepFor.
-// Cost:          free, an await that does not suspend; while some wait, one timer for all of them.
+// Cost:          free, an await that does not suspend; while some wait, one timer for all of them. Nothing is allocated.
 #ifndef GYRE_SYNC_RATE_LIMITER_H_
 #define GYRE_SYNC_RATE_LIMITER_H_
 
@@ -20,14 +20,14 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "gyre/runtime/alarm.h"
 #include "gyre/runtime/check.h"
-#include "gyre/runtime/loop.h"
 #include "gyre/runtime/time.h"
 #include "gyre/sync/internal/form.h"
 
 namespace gyre {
 
-class RateLimiter {
+class RateLimiter final : private Alarm {  // armed while some wait, for the first of them
  public:
   // `burst`: at most so many are kept; `tokens` unless told.
   RateLimiter(size_t tokens, Duration per) : RateLimiter(tokens, per, tokens) {}
@@ -95,6 +95,7 @@ class RateLimiter {
   void PutBack(size_t tokens);
   void HandOut();
   void ArmFor(size_t tokens);
+  void OnAlarm() override { HandOut(); }
   void Withdraw(AcquireWaiter& waiter);
 
   internal::OneLoop home_;
@@ -103,7 +104,6 @@ class RateLimiter {
   const size_t burst_;
   int64_t credit_;
   TimePoint refilled_ = TimePoint::min();
-  Timer timer_;  // for the first that waits
   internal::WaitQueue<internal::OneLoop> waiters_;
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -14,6 +15,7 @@
 #include "gyre/runtime/sim/explorer.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/refused_memory.h"
 #include "gyre/tests/support/worlds.h"
 #include "gyre/tests/sync/waits.h"
 
@@ -89,6 +91,43 @@ TEST(RateLimiter, AStoppedHeadTakesNothingAndThoseBehindItMoveUp) {
     EXPECT_EQ(limiter.waiting(), 0u);
     co_await SleepFor(500ms);
     EXPECT_TRUE(limiter.TryAcquire());
+  });
+}
+
+TEST(RateLimiter, WithoutMemoryAStoppedHeadStillLetsThoseBehindItMoveUp) {
+  InCalmSimulation([]() -> Task<> {
+    RateLimiter limiter(1, 1s, 5);
+    std::string log;
+    const TimePoint begin = Now();
+    EXPECT_TRUE(limiter.TryAcquire(5));
+    auto body = [&](Scope& scope) -> Task<> {
+      TaskHandle<> large = co_await Arrive(scope, limiter, log, 'L', [&] { return limiter.Acquire(5); });
+      co_await Arrive(scope, limiter, log, 's', [&] { return limiter.Acquire(2); });
+      const RefusedMemory refused;
+      large.RequestStop();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "!Ls");
+    EXPECT_EQ(Now() - begin, 2s);
+  });
+}
+
+TEST(RateLimiter, WithoutMemoryWhenItsTimeComesNobodyIsStranded) {
+  InCalmSimulation([]() -> Task<> {
+    RateLimiter limiter(1, 1s, 5);
+    std::string log;
+    std::optional<RefusedMemory> refused;
+    const TimePoint begin = Now();
+    EXPECT_TRUE(limiter.TryAcquire(5));
+    auto body = [&](Scope& scope) -> Task<> {
+      const Timer before = Loop::Current().CallAt(begin + 1s, [&] { refused.emplace(); });
+      co_await Arrive(scope, limiter, log, 'a', [&] { return limiter.Acquire(1); });
+      co_await Arrive(scope, limiter, log, 'b', [&] { return limiter.Acquire(1); });
+      const Timer after = Loop::Current().CallAt(begin + 1s, [&] { refused.reset(); });
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "ab");
+    EXPECT_EQ(Now() - begin, 2s);
   });
 }
 
