@@ -225,11 +225,7 @@ class Server final : private internal::ConnectionTaker {
   void CutOff() {
     cut_off_ = open_;
     for (Connection& connection : list_) connection.BeLate();
-    try {
-      connections_->RequestStop("the grace time is over");
-    } catch (const std::bad_alloc&) {
-      connections_->RequestStop();
-    }
+    connections_->RequestStop(StopReason::Static("the grace time is over"));
   }
 
   void NoteLingering() {

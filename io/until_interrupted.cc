@@ -9,7 +9,7 @@ Task<> StopAtSignal(std::reference_wrapper<SignalWatcher> signals, std::referenc
   {
     const SignalWatcher given_back = std::move(signals.get());
   }
-  scope.get().RequestStop(StopReason(number == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM"));
+  scope.get().RequestStop(StopReason::Static(number == SIGINT ? "interrupted by SIGINT" : "interrupted by SIGTERM"));
 }
 
 }  // namespace gyre::internal

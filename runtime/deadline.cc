@@ -30,11 +30,11 @@ void DeadlineCore::End() noexcept { strand_->loop()->loop.timers().Disarm(*this)
 
 void DeadlineCore::OnTimer() {
   is_expired_ = true;
-  strand_->RequestStop(StopReason("deadline exceeded", where_));
+  strand_->RequestStop(StopReason::Static("deadline exceeded", where_));
 }
 
 absl::Status DeadlineCore::ToStatus() const {
-  return absl::DeadlineExceededError(StopReason("deadline exceeded", where_).ToString());
+  return absl::DeadlineExceededError(StopReason::Static("deadline exceeded", where_).ToString());
 }
 
 TimePoint DeadlineSpec::When(Loop& loop) const {

@@ -8,7 +8,6 @@
 #include "gyre/runtime/embedded_loop.h"
 
 #include <cerrno>
-#include <new>
 #include <optional>
 #include <string>
 
@@ -72,11 +71,7 @@ void EmbeddedCore::Finish() {
   if (is_done_) return;
   GYRE_CHECK(Loop::TryCurrent() == nullptr,
              "an EmbeddedLoop was destroyed inside a loop while its root still ran: destroy it from the host's code");
-  try {
-    stop_handle_.RequestStop("its EmbeddedLoop was destroyed");
-  } catch (const std::bad_alloc&) {  // for the text
-    stop_handle_.RequestStop();
-  }
+  stop_handle_.RequestStop(StopReason::Static("its EmbeddedLoop was destroyed"));
   while (!is_done_) PollOnce(kNever);
 }
 

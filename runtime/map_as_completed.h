@@ -59,7 +59,7 @@ class StopOnExit {
   explicit StopOnExit(Scope& scope) : scope_(scope) {}
   StopOnExit(const StopOnExit&) = delete;
   StopOnExit& operator=(const StopOnExit&) = delete;
-  ~StopOnExit() { scope_.RequestStop("the results are not needed any more"); }
+  ~StopOnExit() { scope_.RequestStop(StopReason::Static("the results are not needed any more")); }
 
  private:
   Scope& scope_;

@@ -49,7 +49,7 @@ void Scope::OnBodyDone(std::exception_ptr failure) {
 void Scope::RecordFailure(const TaskInfo& who, std::exception_ptr failure) {
   if (failure_ == nullptr) {
     failure_ = std::move(failure);
-    ScopeCore::RequestStop(StopReason("a task failed"));
+    ScopeCore::RequestStop(StopReason::Static("a task failed"));
     return;
   }
   UnhandledError error;

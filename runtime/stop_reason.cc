@@ -7,7 +7,7 @@
 namespace gyre {
 
 std::string StopReason::ToString() const {
-  std::string text = message_.empty() ? "stop requested" : message_;
+  std::string text(message().empty() ? "stop requested" : message());
   text += " (";
   text += where_.file_name();
   text += ":";
@@ -27,7 +27,7 @@ uint64_t internal::SharedStopReason::Pack(std::source_location where, uint64_t b
 }
 
 internal::SharedStopReason::SharedStopReason(StopReason&& reason) {
-  const bool has_text = !reason.message_.empty() || !reason.by_task_name_.empty();
+  const bool has_text = !reason.message().empty() || !reason.by_task_name_.empty();
   if (!has_text) word_ = Pack(reason.where_, reason.by_task_id_);
   if (word_ == 0) word_ = reinterpret_cast<uint64_t>(new Record(std::move(reason)));
 }

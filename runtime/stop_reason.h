@@ -1,7 +1,8 @@
 // StopReason: why a scope was asked to stop, where, and by which task: for logs and for the message of a kCancelled status.
 //
 // Thread-safety: a value; copy it freely.
-// Lifetime:      owns its text.
+// Lifetime:      owns its text, but for one of Static.
+// Errors:        a text that is copied may throw std::bad_alloc; Static, and one without a text, can't.
 // Cost:          RequestStop() without a message stores no text; the place it was called from is always kept.
 #ifndef GYRE_RUNTIME_STOP_REASON_H_
 #define GYRE_RUNTIME_STOP_REASON_H_
@@ -30,9 +31,18 @@ class StopReason {
   // NOLINTNEXTLINE(google-explicit-constructor)
   StopReason(const char* message, std::source_location where = std::source_location::current())
       : message_(message), where_(where) {}
+  // Of a text that lives as long as the program, such as a literal: it is not copied. For destructors, leaves and whatever else
+  // must not throw.
+  static StopReason Static(const char* message, std::source_location where = std::source_location::current()) noexcept {
+    StopReason reason(where);
+    reason.static_message_ = message;
+    return reason;
+  }
 
-  const std::string& message() const& { return message_; }
-  std::string message() && { return std::move(message_); }
+  std::string_view message() const& {
+    return static_message_ != nullptr ? std::string_view(static_message_) : std::string_view(message_);
+  }
+  std::string message() && { return static_message_ != nullptr ? std::string(static_message_) : std::move(message_); }
   const std::source_location& where() const { return where_; }
   // The task that asked; 0 and empty for a callback, a timer, another thread or code outside any task.
   uint64_t by_task_id() const { return by_task_id_; }
@@ -47,6 +57,7 @@ class StopReason {
   friend class internal::SharedStopReason;
 
   std::string message_;
+  const char* static_message_ = nullptr;  // instead of message_
   std::source_location where_;
   uint64_t by_task_id_ = 0;
   std::string by_task_name_;

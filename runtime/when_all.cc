@@ -21,7 +21,7 @@ void WhenAllGroup::OnBranchEnd(BranchBase& branch, size_t, BranchEnd end) {
   if (failure_ == nullptr) {
     failure_ = branch.Failure();
     is_status_ = is_status;
-    RequestStop(StopReason("another operation failed"));
+    RequestStop(StopReason::Static("another operation failed"));
   } else if (!is_status || !is_status_) {  // statuses beside a status stay visible in their slots
     UnhandledError error;
     error.task_name = "WhenAll child";

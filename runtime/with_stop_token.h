@@ -36,12 +36,12 @@ class [[nodiscard]] StopTokenAwaiter final : public NestedAwaiter<T> {
   R await_resume() {
     strand_.reset();
     if (this->has_result()) return ConvertResult<T, R>([this]() -> T { return this->TakeResult(); });
-    return absl::CancelledError(StopReason("stop token set", where_).ToString());
+    return absl::CancelledError(StopReason::Static("stop token set", where_).ToString());
   }
 
  private:
   struct Request {
-    void operator()() noexcept { stop.RequestStop(StopReason("stop token set", where)); }
+    void operator()() noexcept { stop.RequestStop(StopReason::Static("stop token set", where)); }
     StopHandle stop;
     std::source_location where;
   };

@@ -99,7 +99,7 @@ void BranchGroup::EndBranch(BranchBase& branch, BranchEnd end) {
 
 void BranchGroup::Decide(const char* why) {
   is_decided_ = true;
-  RequestStop(StopReason(why));
+  RequestStop(StopReason::Static(why));
 }
 
 }  // namespace gyre::internal

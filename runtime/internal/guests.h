@@ -43,7 +43,7 @@ class Guests {
   void Close(bool& is_done) noexcept {
     is_done_ = &is_done;
     if (live_ == 0) return SetDone();
-    group_->RequestStop(StopReason("the loop ends"));
+    group_->RequestStop(StopReason::Static("the loop ends"));
   }
 
  private:

@@ -67,7 +67,7 @@ class OpenCall {
   ~OpenCall() {
     if (!IsUnwinding() || scope_.StopRequested()) return;
     was_cut_short_ = true;
-    scope_.RequestStop("a call ended stopped");
+    scope_.RequestStop(StopReason::Static("a call ended stopped"));
   }
 
  private:

@@ -47,7 +47,13 @@ void ScopeCore::StoreReason(StopReason&& reason) noexcept {
     } else {
       extras().reason = std::move(shared);
     }
-  } catch (const std::bad_alloc&) {
+  } catch (const std::bad_alloc&) {  // then without its texts
+    const uint64_t word = SharedStopReason::Pack(reason.where_, reason.by_task_id_);
+    if (extras_ == 0) {
+      extras_ = word;
+    } else if (word != 0) {
+      extras().reason = SharedStopReason::FromPackedWord(word);
+    }
   }
 }
 

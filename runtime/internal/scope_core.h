@@ -110,10 +110,10 @@ class ScopeCore {
   bool is_told() const { return is_told_; }
   // RequestStop was called on this very node, whoever stopped it first.
   bool StoppedHere() const { return is_stopped_here_; }
-  // The reason of the nearest RequestStop at or above this node; null while not stopped, or if there was no memory.
+  // The reason of the nearest RequestStop at or above this node; null while not stopped, or if it was lost.
   SharedStopReason reason() const;
 
-  // Idempotent. Never fails: where there is no memory for the reason, it stops without one.
+  // Idempotent. Never fails: where there is no memory for the reason, it keeps the place and the task's id, or nothing.
   void RequestStop(StopReason&& reason) noexcept;
   // The same without text.
   void RequestStop(std::source_location where) noexcept;

@@ -190,7 +190,7 @@ class Steering final : public AwaitObserver {
     if (target_ != nullptr && !has_ended && !progress_.was_disturbed) {
       progress_.was_disturbed = true;
       is_stopped_ = target_ == top_;
-      target_->RequestStop(StopReason("the explorer stops the body here"));
+      target_->RequestStop(StopReason::Static("the explorer stops the body here"));
     }
     LetGo();
   }
