@@ -36,7 +36,7 @@ namespace internal {
 // What a CoalescedPost and its loop's queue share. Belongs to the CoalescedPost, and once that is gone, to the queue.
 class CoalescedCallback : public Runnable {
  public:
-  explicit CoalescedCallback(Loop& loop) : Runnable(/*is_ordered=*/true), loop_(loop) {}
+  explicit CoalescedCallback(Loop& loop) : Runnable(RunnableKind::kCallback), loop_(loop) {}
 
   PostResult Post() noexcept;
   // By the CoalescedPost, in place of destroying this.

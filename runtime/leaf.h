@@ -63,7 +63,7 @@ class Leaf : public internal::Runnable {
   bool await_ready() const noexcept { return false; }
 
  protected:
-  Leaf() : Runnable(/*is_ordered=*/false) {}
+  Leaf() : Runnable(internal::RunnableKind::kTask) {}
   ~Leaf() = default;
 
   // Call from await_suspend. `start()` returns true if the operation is done already.

@@ -298,7 +298,7 @@ bool Loop::BatchTimeIsUp() {
   return is_poll_due_;
 }
 
-// Tasks change places at random; callbacks keep their order among themselves, as promised.
+// Tasks change places at random; callbacks and messages keep their order among themselves, as promised.
 void Loop::Shuffle(internal::Rng& rng) {
   std::vector<internal::Runnable*> nodes;
   std::vector<internal::Runnable*> ordered;
@@ -398,7 +398,7 @@ void Loop::End() {
     while (node != nullptr) {
       internal::InboxNode* next = node->next;
       auto* runnable = static_cast<internal::Runnable*>(node);
-      if (runnable->is_ordered()) ++left_over_.callbacks;
+      if (runnable->is_callback()) ++left_over_.callbacks;
       runnable->Drop();
       node = next;
     }

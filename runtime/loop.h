@@ -66,8 +66,8 @@ class TimerEvent : public TimerNode {
 template <class F>
 class Callback final : public Runnable, public Message {
  public:
-  explicit Callback(F&& callable) : Runnable(/*is_ordered=*/true), callable_(std::move(callable)) {}
-  explicit Callback(const F& callable) : Runnable(/*is_ordered=*/true), callable_(callable) {}
+  explicit Callback(F&& callable) : Runnable(RunnableKind::kCallback), callable_(std::move(callable)) {}
+  explicit Callback(const F& callable) : Runnable(RunnableKind::kCallback), callable_(callable) {}
 
   void Run() override;
   void Drop() noexcept override { delete this; }

@@ -2,7 +2,7 @@
 
 namespace gyre::internal {
 
-RemoteState::RemoteState() : Runnable(/*is_ordered=*/false), loop_(&Loop::Current()), core_(&loop_->core()) {}
+RemoteState::RemoteState() : Runnable(RunnableKind::kTask), loop_(&Loop::Current()), core_(&loop_->core()) {}
 
 void RemoteState::Bind() { loop_->AddBound(*this); }
 

@@ -36,7 +36,7 @@ class RemoteSpawn final : public Runnable, public Message {
  public:
   template <class G, class... As>
   explicit RemoteSpawn(std::shared_ptr<RemoteLink> link, G&& f, As&&... args)
-      : Runnable(/*is_ordered=*/true),
+      : Runnable(RunnableKind::kMessage),
         link_(std::move(link)),
         f_(std::forward<G>(f)),
         args_(std::forward<As>(args)...) {}

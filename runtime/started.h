@@ -43,7 +43,7 @@ class StartCore : public TaskOwner, public Runnable {
   bool HandOver() noexcept;
 
  protected:
-  StartCore() : TaskOwner(Kind::kPlain), Runnable(/*is_ordered=*/false) {}
+  StartCore() : TaskOwner(Kind::kPlain), Runnable(RunnableKind::kTask) {}
   ~StartCore() = default;
 
   void Begin(PromiseBase& parent, Scope& scope, TaskCore& child);

@@ -75,7 +75,7 @@ class BranchGroup : public ScopeCore, private Runnable {
  protected:
   // What OnBranchEnd is called for.
   enum class Hears : bool { kFailures, kEverything };
-  explicit BranchGroup(Hears hears) : ScopeCore(Kind::kPlain), Runnable(/*is_ordered=*/false), hears_(hears) {}
+  explicit BranchGroup(Hears hears) : ScopeCore(Kind::kPlain), Runnable(RunnableKind::kTask), hears_(hears) {}
   ~BranchGroup() = default;
 
   // In argument order, before Open.

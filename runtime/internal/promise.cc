@@ -12,7 +12,7 @@ namespace {
 // a block of its own instead of a place in every frame.
 class DeferredResume final : public Runnable {
  public:
-  explicit DeferredResume(PromiseBase& frame) : Runnable(/*is_ordered=*/false), frame_(frame) {}
+  explicit DeferredResume(PromiseBase& frame) : Runnable(RunnableKind::kTask), frame_(frame) {}
 
   static void* operator new(size_t size) { return AllocateFrame(size); }
   static void operator delete(void* address, size_t size) noexcept { FreeFrame(address, size); }

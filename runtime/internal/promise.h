@@ -64,7 +64,7 @@ class Boundary : public Runnable {
   void Drop() noexcept override { GYRE_CHECK(false, "internal: a loop ended with a coroutine ready to run"); }
 
  protected:
-  Boundary() : Runnable(/*is_ordered=*/false) {}
+  Boundary() : Runnable(RunnableKind::kTask) {}
   ~Boundary() = default;
 };
 

@@ -54,7 +54,7 @@ class RemoteRun : public Boundary {
   // The stop, under way.
   class StopNote final : public Runnable {
    public:
-    explicit StopNote(RemoteRun& run) : Runnable(/*is_ordered=*/false), run_(run) {}
+    explicit StopNote(RemoteRun& run) : Runnable(RunnableKind::kTask), run_(run) {}
     void Run() override { run_.ArriveStop(); }
     void Drop() noexcept override { run_.Let(); }
 

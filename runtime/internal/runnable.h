@@ -13,25 +13,33 @@
 
 namespace gyre::internal {
 
+// What a Runnable is to the queue it is in.
+enum class RunnableKind : uint8_t {
+  kTask,      // a simulation may shuffle it
+  kMessage,   // gyre's own, from another thread: keeps its order among messages and callbacks
+  kCallback,  // the program's own: as a message, and one that its loop's end finds is reported
+};
+
 class Runnable : public InboxNode {
  public:
   virtual void Run() = 0;
 
-  // Instead of Run, when the loop ends first: destroys without running. Only callbacks can meet this: tasks are
-  // always joined before their loop ends.
+  // Instead of Run, when the loop ends first: destroys without running. Only callbacks and messages can meet this: tasks
+  // are always joined before their loop ends.
   virtual void Drop() noexcept = 0;
 
-  // Callbacks keep their order even where a simulation shuffles the ready queue.
-  bool is_ordered() const { return is_ordered_; }
+  // Callbacks and messages keep their order even where a simulation shuffles the ready queue.
+  bool is_ordered() const { return kind_ != RunnableKind::kTask; }
+  bool is_callback() const { return kind_ == RunnableKind::kCallback; }
 
  protected:
-  explicit Runnable(bool is_ordered) : is_ordered_(is_ordered) {}
+  explicit Runnable(RunnableKind kind) : kind_(kind) {}
   ~Runnable() = default;
   Runnable(const Runnable&) = delete;
   Runnable& operator=(const Runnable&) = delete;
 
  private:
-  bool is_ordered_;
+  RunnableKind kind_;
 };
 
 // First in, first out; a Runnable's own link is used, so pushing never allocates.

@@ -17,7 +17,7 @@ class ScopeCore;
 
 class StopLink final : public Runnable, public std::enable_shared_from_this<StopLink> {
  public:
-  explicit StopLink(ScopeCore& scope) : Runnable(/*is_ordered=*/true), scope_(&scope) {}
+  explicit StopLink(ScopeCore& scope) : Runnable(RunnableKind::kMessage), scope_(&scope) {}
 
   void Request(StopReason&& reason) noexcept;
   void Sever() noexcept;

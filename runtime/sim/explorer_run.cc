@@ -125,20 +125,13 @@ class Steering final : public AwaitObserver {
     for (const PromiseBase* frame : stopping_) text += "\n  asked to stop, and waiting" + DescribeStack(*frame);
     return text;
   }
-  // Own entries that the loop found at its end.
-  size_t dropped() const { return reaped_.is_dropped + next_.is_dropped; }
 
  private:
   class StopSoon final : public Runnable {
    public:
-    explicit StopSoon(Steering& steering) : Runnable(/*is_ordered=*/true), steering_(steering) {}
+    explicit StopSoon(Steering& steering) : Runnable(RunnableKind::kMessage), steering_(steering) {}
     void Run() override { steering_.Stop(); }
-    void Drop() noexcept override {
-      is_dropped = true;
-      steering_.LetGo();
-    }
-
-    bool is_dropped = false;
+    void Drop() noexcept override { steering_.LetGo(); }
 
    private:
     Steering& steering_;
@@ -286,9 +279,9 @@ class Inspection {
   }
   std::string& failure() { return failure_; }
 
-  void InspectLoop(const Loop& loop, size_t own_callbacks, size_t open_descriptors) {
+  void InspectLoop(const Loop& loop, size_t open_descriptors) {
     const Loop::LeftOver& left = loop.left_over();
-    FindLeft(left.callbacks - own_callbacks, "callbacks (CallSoon or Post) that had not run");
+    FindLeft(left.callbacks, "callbacks (CallSoon or Post) that had not run");
     FindLeft(left.timers, "timers (CallLater, CallAt or an Alarm) neither fired nor cancelled");
     FindLeft(left.descriptors, "sockets whose streams or listeners live on");
     FindLeft(open_descriptors, "descriptors released and not closed");
@@ -356,7 +349,7 @@ RunResult RunOnce(const RunSpec& spec, const RunPlan& plan, const ExploredBody& 
     result.points = steering.TakePoints();
     result.has_shields = steering.has_shields();
     if (steering.was_stop_missed()) inspection.Find("an await behind the stop was not stopped, and no shield is there");
-    inspection.InspectLoop(loop, steering.dropped(), core.fds.size());
+    inspection.InspectLoop(loop, core.fds.size());
     inspection.FindLeft(loop.buffer_pool().leased(), "receive buffers still leased");
     const size_t blocks = loop.core().pool.CountBlocksOut();
     if (blocks != 0) die("left behind: " + std::to_string(blocks) + " coroutine frames or task handles");

@@ -12,6 +12,7 @@
 #include "gtest/gtest.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/loop.h"
+#include "gyre/runtime/run.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/stop_reason.h"
 #include "gyre/runtime/with_scope.h"
@@ -136,6 +137,17 @@ TEST(StopHandle, ARequestThatIsStillOnItsWayWhenTheScopeEndsDoesNothing) {
     }
     co_await Turns(3);
   });
+}
+
+TEST(StopHandle, ARequestThatTheEndOfItsLoopFindsIsNoCallbackThatWasDropped) {
+  RunReport report;
+  auto body = [](Scope& scope) -> Task<> {
+    std::thread([stop = scope.stop_handle()] { stop.RequestStop(); }).join();
+    Loop::Current().Post([] { ADD_FAILURE(); });
+    co_return;  // the loop has not looked into its inbox since
+  };
+  gyre::Run(RunOptions().set_report(&report), body);
+  EXPECT_EQ(report.dropped_callbacks, 1u) << "the post";
 }
 
 TEST(StopHandle, MayOutliveItsLoopAndItsRuntime) {
