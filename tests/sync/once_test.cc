@@ -168,6 +168,37 @@ TYPED_TEST(OnceTest, ALazyValueIsMadeWhenItIsFirstAskedForAndOnce) {
   });
 }
 
+TYPED_TEST(OnceTest, ABadStatusOfALazyIsItsMakersAndTheNextMakesTheValueAnew) {
+  InEveryWorld([]() -> Task<> {
+    int made = 0;
+    auto make = [&]() -> Task<absl::StatusOr<std::unique_ptr<int>>> {
+      ++made;
+      co_await Yield();
+      if (made <= 2) co_return absl::UnavailableError("planned");
+      co_return std::make_unique<int>(7);
+    };
+    BasicLazy<absl::StatusOr<std::unique_ptr<int>>, TypeParam> lazy(make);
+    std::string log;
+    auto ask = [&]() -> Task<> {
+      const auto got = co_await lazy.Get();
+      log += got.ok() ? 'v' : 's';
+    };
+    co_await ask();
+    EXPECT_EQ(lazy.TryGet(), nullptr) << "a failure is not kept";
+    auto body = [&](Scope& scope) -> Task<> {
+      for (int i = 0; i < 3; ++i) scope.Spawn(ask);
+      co_return;
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "ssvv");
+    EXPECT_EQ(made, 3);
+    const auto last = co_await lazy.Get();
+    std::unique_ptr<int>& value = *last;
+    EXPECT_EQ(*value, 7);
+    EXPECT_EQ(lazy.TryGet(), &value);
+  });
+}
+
 TEST(SingleFlight, WhoAsksForTheSameAtTheSameTimeSharesOneFetch) {
   InEveryWorld([]() -> Task<> {
     SingleFlight<std::string, std::string> flights;
