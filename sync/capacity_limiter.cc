@@ -4,15 +4,14 @@ namespace gyre {
 
 template <class Form>
 void BasicCapacityLimiter<Form>::Enter(const void* borrower) {
-  if (borrower == nullptr) return;
-  const bool is_new = borrowers_.insert(borrower).second;
-  GYRE_CHECK(is_new, "CapacityLimiter::AcquireFor: this borrower has a token already, or waits for one");
+  if (borrower != nullptr) borrowers_.insert(borrower);
 }
 
 template <class Form>
 std::optional<BasicLimiterToken<Form>> BasicCapacityLimiter<Form>::TryAcquireFor(const void* borrower) {
   Section section(form_);
   CheckHome();
+  CheckIsNew(borrower);
   if (borrowed_ >= total_ || !waiters_.empty()) return std::nullopt;
   Enter(borrower);
   ++borrowed_;
@@ -23,6 +22,7 @@ template <class Form>
 bool BasicCapacityLimiter<Form>::TakeOrQueue(AcquireWaiter& waiter) {
   Section section(form_);
   CheckHome();
+  CheckIsNew(waiter.borrower_);
   Enter(waiter.borrower_);
   if (borrowed_ >= total_ || !waiters_.empty()) {
     waiters_.PushBack(waiter);

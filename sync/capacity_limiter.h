@@ -16,7 +16,8 @@
 //                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
 // Cancellation:  a stopped Acquire has taken nothing: a token that had been handed over goes to the next. No trace of
 //                its borrower remains.
-// Errors:        to acquire for a borrower that has a token, or waits for one, is a check failure: ask Knows().
+// Errors:        to acquire for a borrower that has a token, or waits for one, is a check failure, also of TryAcquireFor
+//                where there is no token: ask Knows().
 // Cost:          a borrower is an entry of a hash set; without one, nothing is allocated.
 #ifndef GYRE_SYNC_CAPACITY_LIMITER_H_
 #define GYRE_SYNC_CAPACITY_LIMITER_H_
@@ -146,6 +147,11 @@ class BasicCapacityLimiter {
     return read();
   }
   void CheckHome() { form_.CheckHome("a CapacityLimiter", !waiters_.empty(), borrowed_ != 0); }
+  // Before anything needs memory, and whether or not there is a token.
+  void CheckIsNew(const void* borrower) const {
+    GYRE_CHECK(borrower == nullptr || !borrowers_.contains(borrower),
+               "CapacityLimiter::AcquireFor: this borrower has a token already, or waits for one");
+  }
   void Enter(const void* borrower);
   void Leave(const void* borrower) {
     if (borrower != nullptr) borrowers_.erase(borrower);

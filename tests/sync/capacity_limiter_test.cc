@@ -8,6 +8,7 @@
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/with_scope.h"
+#include "gyre/tests/support/refused_memory.h"
 #include "gyre/tests/support/worlds.h"
 #include "gyre/tests/sync/waits.h"
 
@@ -111,6 +112,25 @@ TYPED_TEST(CapacityLimiterTest, ASecondTokenForOneBorrowerIsACheckFailure) {
     });
   };
   EXPECT_DEATH(acquire_twice(), "this borrower has a token already, or waits for one");
+  auto without_memory = [] {
+    InCalmSimulation([]() -> Task<> {
+      BasicCapacityLimiter<TypeParam> limiter(2);
+      const int session = 0;
+      const auto token = co_await limiter.AcquireFor(&session);
+      const RefusedMemory refused;
+      const auto second = limiter.TryAcquireFor(&session);
+    });
+  };
+  EXPECT_DEATH(without_memory(), "this borrower has a token already, or waits for one");
+  auto where_none_is_left = [] {
+    InCalmSimulation([]() -> Task<> {
+      BasicCapacityLimiter<TypeParam> limiter(1);
+      const int session = 0;
+      const auto token = co_await limiter.AcquireFor(&session);
+      const auto second = limiter.TryAcquireFor(&session);
+    });
+  };
+  EXPECT_DEATH(where_none_is_left(), "this borrower has a token already, or waits for one");
 }
 
 }  // namespace
