@@ -53,8 +53,8 @@ class SimWorld {
   }
 
   // For a Runtime with so many loops in this world: all on this thread, turn by turn, in an order that the seed
-  // chooses. Backend, pinning and pools have no meaning here.
-  RuntimeOptions Loops(size_t loops) { return RuntimeOptions().set_loops(loops).set_host(host_); }
+  // chooses. Backend, pinning and pools have no meaning here. 0 is a check failure: how many CPUs there are must not decide.
+  RuntimeOptions Loops(size_t loops);
 
   uint64_t seed() const { return core_.seed; }
   TimePoint Now() const { return core_.events.now(); }

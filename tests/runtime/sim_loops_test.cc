@@ -580,6 +580,11 @@ TEST(SimLoopsDeathTest, WhatBelongsToOneLoopCantBeUsedOnAnother) {
   EXPECT_DEATH(misuse(), "a Remote's object was used on another loop than its own, in a simulation");
 }
 
+TEST(SimLoopsDeathTest, HowManyIsTheProgramsChoiceNotTheMachines) {
+  SimWorld world(1);
+  EXPECT_DEATH(static_cast<void>(world.Loops(0)), "wants a number of loops, from 1 on: a simulation must not depend on");
+}
+
 TEST(SimLoopsDeathTest, OneRuntimeAtATimeRunsInAWorld) {
   auto misuse = [] {
     SimWorld world(1);
