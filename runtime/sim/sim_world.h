@@ -48,7 +48,8 @@ class SimWorld {
     return internal::RunOnBackend(backend, options, std::forward<Root>(root));
   }
   template <class Root>
-  requires(!std::same_as<std::decay_t<Root>, RunOptions>) auto Run(Root&& root) {
+    requires(!std::same_as<std::decay_t<Root>, RunOptions>)
+  decltype(auto) Run(Root&& root) {
     return Run(RunOptions(), std::forward<Root>(root));
   }
 

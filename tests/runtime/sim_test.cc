@@ -42,6 +42,16 @@ TEST(SimWorld, RunGivesTheResultAsTheRealOneDoes) {
                std::runtime_error);
 }
 
+TEST(SimWorld, AResultThatIsAReferenceStaysOne) {
+  SimWorld world(1);
+  int number = 7;
+  auto refer = [&number]() -> Task<int&> { co_return number; };
+  int& result = world.Run(refer);
+  EXPECT_EQ(&result, &number);
+  const auto simulated = RunSim(1, refer);
+  EXPECT_EQ(&simulated.value, &number);
+}
+
 TEST(SimWorld, RunSimGivesTheValueAndTheHash) {
   const SimResult<int> result = RunSim(1, []() -> Task<int> { co_return 7; });
   EXPECT_EQ(result.value, 7);
