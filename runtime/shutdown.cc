@@ -72,14 +72,18 @@ class ShutdownState {
     return true;
   }
   bool CutShort(StopReason&& reason) noexcept {
+    bool was_over = false;
     {
       const std::lock_guard lock(mutex_);
       if (stage_ >= Stage::kGraceOver) return false;
-      if (!Begin(std::move(reason), Duration::zero())) deadline_ = std::min(deadline_, Now());
+      if (!Begin(std::move(reason), Duration::zero())) {
+        was_over = IsDeadlinePast();
+        deadline_ = std::min(deadline_, Now());
+      }
       Enter(Stage::kGraceOver);
     }
     source_.request_stop();
-    return true;
+    return !was_over;
   }
   void EndGrace() noexcept {
     const std::lock_guard lock(mutex_);
@@ -135,8 +139,10 @@ class ShutdownState {
   // On `loop`, once requested. Virtual time knows nothing of a request from outside: there the grace time begins now.
   TimePoint DeadlineOn(Loop& loop) {
     const std::lock_guard lock(mutex_);
-    const bool is_virtual = loop.backend().tick_shift() == 0;
-    if (is_virtual && is_steady_ && stage_ == Stage::kDraining) deadline_ = After(loop.ReadClock(), grace_);
+    if (IsVirtual(loop) && is_steady_ && stage_ == Stage::kDraining) {
+      deadline_ = After(loop.ReadClock(), grace_);
+      is_virtual_ = true;
+    }
     is_steady_ = false;
     return deadline_;
   }
@@ -152,8 +158,16 @@ class ShutdownState {
     if (stage_ > Stage::kRunning) return false;
     reason_ = std::move(reason);
     deadline_ = After(Now(), grace);
-    is_steady_ = Loop::TryCurrent() == nullptr;
+    Loop* const loop = Loop::TryCurrent();
+    is_steady_ = loop == nullptr;
+    is_virtual_ = loop != nullptr && IsVirtual(*loop);
     return true;
+  }
+  static bool IsVirtual(Loop& loop) { return loop.backend().tick_shift() == 0; }
+  // Although nobody has noticed: those who wait for the grace time's end keep the time. Not known on another clock.
+  bool IsDeadlinePast() const {
+    Loop* const loop = Loop::TryCurrent();
+    return is_virtual_ == (loop != nullptr && IsVirtual(*loop)) && deadline_ <= Now();
   }
 
   void Enter(Stage stage) {
@@ -182,7 +196,8 @@ class ShutdownState {
   size_t intakes_ = 0;
   StopReason reason_{std::source_location()};
   TimePoint deadline_ = kNever;
-  bool is_steady_ = false;  // deadline_ is of the steady clock, whatever the loops' is
+  bool is_steady_ = false;   // deadline_ is of the steady clock, whatever the loops' is
+  bool is_virtual_ = false;  // ... is of virtual time
   IntrusiveList<StageReached> waiting_;
 };
 

@@ -56,7 +56,8 @@ class Shutdown {
 
   // Begins. True for the first call.
   bool Request(StopReason reason = StopReason()) const noexcept;
-  // Ends the grace time now; begins first, if nobody has. True unless the grace time was over.
+  // Ends the grace time now; begins first, if nobody has. True unless the grace time was over: by an earlier call, or because
+  // its deadline has passed, whether anybody has waited for that or not.
   bool CutShort(StopReason reason = StopReason()) const noexcept;
 
   bool requested() const;

@@ -128,6 +128,26 @@ TEST(Shutdown, CutShortEndsTheGraceTimeAtOnce) {
   }));
 }
 
+TEST(Shutdown, CutShortSaysWhetherTheGraceTimeWasOverThoughNobodyHasWaitedForThat) {
+  InSimulation([]() -> Task<> {
+    const Shutdown shutdown(kGrace);
+    const Shutdown passed(kGrace);
+    shutdown.Request();
+    passed.Request();
+    const TimePoint deadline = passed.deadline();
+    co_await SleepFor(kGrace - 1ns);
+    EXPECT_TRUE(shutdown.CutShort()) << "a nanosecond was left";
+    co_await SleepFor(1ns);
+    EXPECT_FALSE(passed.CutShort()) << "it was over, and nobody had said so";
+    EXPECT_EQ(passed.deadline(), deadline);
+    co_await passed.GraceOver();
+    EXPECT_EQ(ReadClock(), deadline);
+  });
+  const Shutdown without_grace(Duration::zero());
+  EXPECT_TRUE(without_grace.Request());
+  EXPECT_FALSE(without_grace.CutShort());
+}
+
 TEST(Shutdown, CutShortBeginsIfNobodyHas) {
   InEveryWorld([]() -> Task<> {
     const Shutdown shutdown(kForever);
