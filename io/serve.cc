@@ -1,5 +1,6 @@
 #include "gyre/io/serve.h"
 
+#include <cerrno>
 #include <csignal>
 #include <exception>
 #include <memory>
@@ -16,6 +17,7 @@
 #include "gyre/io/signal_watcher.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/bare_descriptor.h"
+#include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/log.h"
 #include "gyre/runtime/loop.h"
@@ -28,6 +30,7 @@ namespace gyre {
 namespace {
 
 constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
+constexpr int kBacklogAtOnce = 64;  // then others have a turn
 constexpr Duration kLingerBound = std::chrono::seconds(1);
 
 // One more in a count, as long as this lives.
@@ -130,7 +133,10 @@ class Server final : private internal::ConnectionTaker {
 
   Task<> FollowShutdown() {
     co_await shutdown_.Requested();
-    if (connections_ != nullptr) StopAccepting();
+    is_closing_ = true;
+    if (connections_ != nullptr && member_ != nullptr) member_->Close();  // the others keep theirs
+    for (int left = kBacklogMax; left > 0 && TakeFromBacklog(); left -= kBacklogAtOnce) co_await Yield();
+    listener_.Close();
     co_await shutdown_.GraceOver();
     if (connections_ != nullptr) CutOff();
     co_await SleepFor(kLingerBound);
@@ -204,21 +210,22 @@ class Server final : private internal::ConnectionTaker {
     }
   }
 
-  void StopAccepting() {
-    is_closing_ = true;
-    if (member_ != nullptr) member_->Close();  // the others keep theirs
-    if (listener_.is_open()) TakeBacklog(*connections_);  // not where accepting has failed, and its connections are being stopped
-    listener_.Close();
-  }
-
-  // Closing would reset them, and with them clients that have sent their request already.
-  void TakeBacklog(Scope& connections) try {
-    for (int left = kBacklogMax; left > 0; --left) {
+  // Closing would reset them, and with them clients that have sent their request already. True: there may be more. Of those
+  // that have died meanwhile, it passes 16 with each try.
+  bool TakeFromBacklog() try {
+    // Not where accepting has failed, and its connections are being stopped.
+    if (connections_ == nullptr || !listener_.is_open()) return false;
+    for (int left = kBacklogAtOnce; left > 0; --left) {
       absl::StatusOr<TcpStream> peer = listener_.TryAccept();
-      if (!peer.ok()) return;
-      Start(connections, *std::move(peer));
+      if (peer.ok()) {
+        Start(*connections_, *std::move(peer));
+      } else if (ErrnoOf(peer.status()) != ECONNABORTED) {
+        return false;
+      }
     }
+    return true;
   } catch (const std::bad_alloc&) {  // those connections, not the server
+    return false;
   }
 
   // A connection that has not begun yet names itself when it does; one that was sent here counts itself, too, in TakeOver.

@@ -42,7 +42,8 @@ class [[nodiscard]] TcpListener {
   // Waits for the next connection. One at a time.
   Task<absl::StatusOr<TcpStream>> Accept();
 
-  // The connection that has been waiting longest; EAGAIN (kUnavailable) if none is there. Also while an Accept waits.
+  // The connection that has been waiting longest; EAGAIN (kUnavailable) if none is there. Also while an Accept waits. It skips
+  // 16 that have died, at most, and is ECONNABORTED then: call it again, when others have had their turn.
   absl::StatusOr<TcpStream> TryAccept();
 
   // Resets the connections that wait to be accepted, although their clients count as connected: see TryAccept.

@@ -165,7 +165,8 @@ class Backend {
   int ReleaseBare(Descriptor& descriptor, std::span<const std::byte> unread, BareDescriptor* released);
   int AdoptBare(BareDescriptor& bare, Descriptor** adopted);
 
-  // The connection that waits to be accepted, or -EAGAIN; also while a kAccept waits.
+  // The connection that waits to be accepted, or -EAGAIN; also while a kAccept waits. -ECONNABORTED: those that it tried had
+  // died before, and there may be more.
   virtual int AcceptNow(Descriptor& listener, Descriptor** accepted) = 0;
   // Spends the descriptor kept in reserve to take one connection off a full process and reset it. [accept, EMFILE]
   // True if a connection was shed.

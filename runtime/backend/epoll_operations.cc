@@ -157,12 +157,11 @@ inline int EpollBackend::AcceptOne(Block& listener, Descriptor** accepted) {
 }
 
 int EpollBackend::AcceptNow(Descriptor& listener, Descriptor** accepted) {
-  int result;
-  int tries = 0;
-  do {
-    result = AcceptOne(static_cast<Block&>(listener), accepted);
-  } while (result < 0 && IsTransientAcceptError(-result) && ++tries < kAcceptTriesMax);
-  return result;
+  for (int tries = 0; tries < kAcceptTriesMax; ++tries) {
+    const int result = AcceptOne(static_cast<Block&>(listener), accepted);
+    if (result >= 0 || !IsTransientAcceptError(-result)) return result;
+  }
+  return -ECONNABORTED;
 }
 
 [[gnu::noinline]] bool EpollBackend::TryConnect(Op& op, Block& block) {

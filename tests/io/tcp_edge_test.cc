@@ -9,17 +9,22 @@
 #include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "gyre/io/endpoint.h"
+#include "gyre/io/serve.h"
 #include "gyre/io/tcp_listener.h"
 #include "gyre/io/tcp_options.h"
 #include "gyre/io/tcp_stream.h"
 #include "gyre/runtime/backend/sys_table.h"
+#include "gyre/runtime/errors.h"
 #include "gyre/runtime/run.h"
+#include "gyre/runtime/shutdown.h"
 #include "gyre/runtime/sleep.h"
+#include "gyre/runtime/try.h"
 #include "gyre/runtime/with_scope.h"
 
 namespace gyre {
@@ -55,6 +60,54 @@ TEST(TcpListener, ClosedWhileItShedsEndsTheAccept) {
     co_await WithScope(body);
   });
   EXPECT_TRUE(absl::IsFailedPrecondition(ended)) << ended;
+}
+
+int g_dead = 0;
+
+int AcceptAfterTheDead(int fd, sockaddr* address, socklen_t* length, int flags) {
+  if (g_dead == 0) return internal::kRealSysTable.accept4(fd, address, length, flags);
+  --g_dead;
+  errno = ECONNABORTED;
+  return -1;
+}
+
+TEST(TcpListener, TryAcceptPassesSomeThatHaveDiedAndSaysThatThereMayBeMore) {
+  internal::ScopedSysTable sys;
+  sys->accept4 = &AcceptAfterTheDead;
+  auto root = []() -> Task<absl::Status> {
+    TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+    const Endpoint where = co_await Try(listener.local_endpoint());
+    const TcpStream client = co_await Try(co_await TcpStream::Connect(where));
+    g_dead = 40;
+    EXPECT_EQ(ErrnoOf(listener.TryAccept().status()), ECONNABORTED);
+    EXPECT_EQ(ErrnoOf(listener.TryAccept().status()), ECONNABORTED);
+    EXPECT_TRUE(listener.TryAccept().ok());
+    EXPECT_EQ(ErrnoOf(listener.TryAccept().status()), EAGAIN);
+    co_return absl::OkStatus();
+  };
+  const absl::Status status = gyre::Run(root);
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// A Serve that is told to stop takes its backlog, however many of that have died.
+TEST(Serve, TakesItsBacklogPastAnyNumberThatHaveDied) {
+  internal::ScopedSysTable sys;
+  sys->accept4 = &AcceptAfterTheDead;
+  auto root = []() -> Task<absl::Status> {
+    TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+    const Endpoint where = co_await Try(listener.local_endpoint());
+    std::vector<TcpStream> clients;
+    for (int i = 0; i < 3; ++i) clients.push_back(co_await Try(co_await TcpStream::Connect(where)));
+    g_dead = 3000;
+    const Shutdown shutdown(kForever);
+    shutdown.Request();
+    auto greet = [](TcpStream) -> Task<absl::Status> { co_return absl::OkStatus(); };
+    const ServeReport report = co_await Try(co_await Serve(std::move(listener), greet, shutdown));
+    EXPECT_EQ(report.ToString(), "3 served, 0 cut off");
+    co_return absl::OkStatus();
+  };
+  const absl::Status status = gyre::Run(root);
+  EXPECT_TRUE(status.ok()) << status;
 }
 
 void SendDescriptor(int socket, char byte) {
