@@ -17,6 +17,7 @@
 #include "gyre/io/signal_watcher.h"
 #include "gyre/runtime/as_outcome.h"
 #include "gyre/runtime/bare_descriptor.h"
+#include "gyre/runtime/check.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/internal/intrusive_list.h"
 #include "gyre/runtime/log.h"
@@ -292,6 +293,24 @@ Task<> RequestAfter(Task<> until, Shutdown shutdown) {
 
 Task<> Nothing() { co_return; }
 
+// At the call, where the mistake is: an empty function would only be called, and throw, for the first connection.
+void CheckHandler(const ConnectionHandler& handler) {
+  GYRE_CHECK(handler != nullptr, "Serve was given an empty handler: it wants a function that serves a connection");
+}
+
+Task<absl::StatusOr<ServeReport>> ServeUntilShutdown(TcpListener listener, ConnectionHandler handler, Shutdown shutdown,
+                                                     ServeOptions options) {
+  Server server(std::move(listener), std::move(handler), std::move(shutdown), std::move(options));
+  co_return co_await server.Run(Nothing());
+}
+
+Task<absl::StatusOr<ServeReport>> ServeWhileNot(TcpListener listener, ConnectionHandler handler, Duration grace,
+                                                Task<> until, ServeOptions options) {
+  const Shutdown shutdown(grace);
+  Server server(std::move(listener), std::move(handler), shutdown, std::move(options));
+  co_return co_await server.Run(RequestAfter(std::move(until), shutdown));
+}
+
 Task<absl::StatusOr<ServeReport>> ServeWhileNoSignal(absl::StatusOr<SignalWatcher> watched, TcpListener listener,
                                                      ConnectionHandler handler, Duration grace, ServeOptions options) {
   SignalWatcher signals = co_await Try(std::move(watched));
@@ -304,19 +323,19 @@ Task<absl::StatusOr<ServeReport>> ServeWhileNoSignal(absl::StatusOr<SignalWatche
 
 Task<absl::StatusOr<ServeReport>> Serve(TcpListener listener, ConnectionHandler handler, Shutdown shutdown,
                                         ServeOptions options) {
-  Server server(std::move(listener), std::move(handler), std::move(shutdown), std::move(options));
-  co_return co_await server.Run(Nothing());
+  CheckHandler(handler);
+  return ServeUntilShutdown(std::move(listener), std::move(handler), std::move(shutdown), std::move(options));
 }
 
 Task<absl::StatusOr<ServeReport>> internal::ServeUntil(TcpListener listener, ConnectionHandler handler, Duration grace,
                                                        Task<> until, ServeOptions options) {
-  const Shutdown shutdown(grace);
-  Server server(std::move(listener), std::move(handler), shutdown, std::move(options));
-  co_return co_await server.Run(RequestAfter(std::move(until), shutdown));
+  CheckHandler(handler);
+  return ServeWhileNot(std::move(listener), std::move(handler), grace, std::move(until), std::move(options));
 }
 
 Task<absl::StatusOr<ServeReport>> ServeUntilSignal(TcpListener listener, ConnectionHandler handler, Duration grace,
                                                    ServeOptions options) {
+  CheckHandler(handler);
   return ServeWhileNoSignal(SignalWatcher::Watch(SIGTERM, SIGINT), std::move(listener), std::move(handler), grace,
                             std::move(options));
 }

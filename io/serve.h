@@ -21,7 +21,8 @@
 // Errors:        a handler that ends with a bad status or an exception is counted, and told to the options' on_error;
 //                it ends nobody else. A shortage of descriptors leaves clients waiting (see TcpListener). The
 //                listener's own error, or that of `until`, stops the connections and is what the await gives. Other Serves
-//                of its Shutdown go on, unless whoever runs them ends them, as Runtime::RunOnEveryLoop does.
+//                of its Shutdown go on, unless whoever runs them ends them, as Runtime::RunOnEveryLoop does. An empty handler
+//                is a check failure, at the call.
 // Units:         the grace time may be 0 (stop at once) or kForever.
 // Cost:          a task for each connection, and a getpeername to name it by. What a connection holds is the handler's
 //                business: one that awaits Send before it receives again holds one leased buffer at most, also when its

@@ -299,6 +299,21 @@ TEST(ServeUntilSignal, ASecondSignalEndsTheGraceTime) {
   EXPECT_EQ(report->ToString(), "0 served, 1 cut off");
 }
 
+TEST(ServeDeathTest, AnEmptyHandlerIsRefusedAtTheCall) {
+  auto misuse = [](auto serve) {
+    gyre::Run([&]() -> Task<absl::Status> {
+      TcpListener listener = co_await Try(TcpListener::Bind(Endpoint::Loopback(0)));
+      const auto serving = serve(std::move(listener));
+      co_return absl::OkStatus();
+    }).IgnoreError();
+  };
+  const ConnectionHandler empty;
+  constexpr const char* kMessage = "Serve was given an empty handler";
+  EXPECT_DEATH(misuse([&](TcpListener l) { return Serve(std::move(l), empty, Shutdown(kGrace)); }), kMessage);
+  EXPECT_DEATH(misuse([&](TcpListener l) { return Serve(std::move(l), empty, kGrace, SleepFor(kGrace)); }), kMessage);
+  EXPECT_DEATH(misuse([&](TcpListener l) { return ServeUntilSignal(std::move(l), empty, kGrace); }), kMessage);
+}
+
 TEST(ServeReport, Adds) {
   ServeReport total;
   total.served = 1;
