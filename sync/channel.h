@@ -16,7 +16,7 @@
 //
 // Either side may be held by handles: Sender and Receiver. When the last Sender goes, the channel is closed; when the last
 // Receiver goes, what is there is destroyed, and senders get their items back. A channel whose handles nobody asked for is closed
-// only by Close.
+// only by Close. What a handle began ends with it: also a Send that was made before and is awaited after it.
 //
 // Thread-safety: Channel: one loop. SharedChannel: any thread; who waits resumes on its own loop. A handle or a slot belongs
 //                to one thread at a time.
@@ -28,7 +28,7 @@
 //                never waits. A Send that had its item taken, or refused, delivers that. A stopped Reserve keeps no place.
 // Errors:        closed: Send gives kUnavailable and the item, Reserve kUnavailable. Reserve in a channel of capacity 0, which
 //                has no places, is a check failure.
-// Cost:          its memory is allocated by the constructor, nothing later; some 190 instructions an item on one loop. A SharedChannel moves
+// Cost:          its memory is allocated by the constructor, later only 8 bytes for each handle; some 190 instructions an item on one loop. A SharedChannel moves
 //                items while it holds its lock: their move must not use the same channel. T moves without throwing, so that
 //                nothing gets lost half-way: hold others by std::unique_ptr.
 #ifndef GYRE_SYNC_CHANNEL_H_
@@ -45,6 +45,7 @@
 #include "absl/status/statusor.h"
 #include "gyre/runtime/check.h"
 #include "gyre/sync/internal/form.h"
+#include "gyre/sync/internal/handle_table.h"
 #include "gyre/sync/internal/ring.h"
 #include "gyre/sync/send_result.h"
 
@@ -211,14 +212,16 @@ class BasicChannel {
   Sender NewSender() {
     Section section(form_);
     CheckHome();
+    const uint64_t handle = handles_.Open();  // throws, if anything does, before it counts
     ++open_senders_;
-    return Sender(*this, ++last_handle_);
+    return Sender(*this, handle);
   }
   Receiver NewReceiver() {
     Section section(form_);
     CheckHome();
+    const uint64_t handle = handles_.Open();
     ++open_receivers_;
-    return Receiver(*this, ++last_handle_);
+    return Receiver(*this, handle);
   }
 
   size_t capacity() const { return capacity_; }
@@ -381,7 +384,11 @@ class BasicChannel {
   // The rest is inside a Section.
   bool HasPlace() const { return items_.size() + reserved_ < capacity_; }
   bool IsAtEnd() const { return is_closed_ && items_.empty() && (reserved_ == 0 || is_abandoned_); }
-  bool IsRefused(uint64_t handle) const { return is_closed_ || handle == Handle::kClosed; }
+  // Of an operation: its handle may have been closed since it was made.
+  bool IsOfClosedHandle(uint64_t handle) const {
+    return handle != Handle::kNone && (handle == Handle::kClosed || !handles_.IsOpen(handle));
+  }
+  bool IsRefused(uint64_t handle) const { return is_closed_ || IsOfClosedHandle(handle); }
   Entrant* FirstEntrant() const { return static_cast<Entrant*>(entrants_.front()); }
   // False if there is no room: `item` is as it was.
   bool PutIn(Section& section, T& item);
@@ -403,7 +410,7 @@ class BasicChannel {
   bool is_abandoned_ = false;  // the last receiver has gone: closed, and items_ has no memory any more
   size_t open_senders_ = 0;    // handles
   size_t open_receivers_ = 0;
-  uint64_t last_handle_ = Handle::kNone;
+  internal::HandleTable handles_;
   internal::WaitQueue<Form> entrants_;
   internal::WaitQueue<Form> receivers_;  // while one waits, there is no item, and the first entrant, if any, wants a slot
 };
@@ -509,7 +516,7 @@ template <class T, class Form>
 bool BasicChannel<T, Form>::TakeOrQueue(ReceiveWaiter& receiver) {
   Section section(form_);
   CheckHome();
-  if (receiver.handle_ == Handle::kClosed) [[unlikely]] return true;
+  if (IsOfClosedHandle(receiver.handle_)) [[unlikely]] return true;
   if (TakeOut(section, receiver.item_) || IsAtEnd()) return true;
   receivers_.PushBack(receiver);
   return false;
@@ -539,7 +546,7 @@ std::optional<T> BasicChannel<T, Form>::TryReceiveThrough(uint64_t handle) {
   Section section(form_);
   CheckHome();
   std::optional<T> item;
-  if (handle != Handle::kClosed) TakeOut(section, item);
+  if (!IsOfClosedHandle(handle)) TakeOut(section, item);
   return item;
 }
 
@@ -568,6 +575,7 @@ template <class T, class Form>
 void BasicChannel<T, Form>::CloseSender(uint64_t handle) {
   Section section(form_);
   CheckHome();
+  handles_.Close(handle);
   if (--open_senders_ == 0) return CloseSending(section);
   Waiter* next;
   for (Waiter* waiter = entrants_.front(); waiter != nullptr; waiter = next) {
@@ -582,6 +590,7 @@ void BasicChannel<T, Form>::CloseReceiver(uint64_t handle) {
   internal::Ring<T> left;  // destroyed outside of the section: an item's destructor may use the channel
   Section section(form_);
   CheckHome();
+  handles_.Close(handle);
   if (--open_receivers_ == 0) {
     is_abandoned_ = true;
     items_.Swap(left);

@@ -291,6 +291,47 @@ TYPED_TEST(ChannelTest, AClosedReceiverEndsOnlyWhoWaitsThroughIt) {
   }));
 }
 
+// [H05] Also where another handle has come since.
+TYPED_TEST(ChannelTest, WhatAHandleBeganIsRefusedOnceItIsClosed) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Channel channel(2);
+    typename TestFixture::Sender other = channel.NewSender();
+    typename TestFixture::Sender mine = channel.NewSender();
+    auto send = mine.Send(1);
+    auto reserve = mine.Reserve();
+    mine.Close();
+    mine = channel.NewSender();
+    SendResult<int> sent = co_await std::move(send);
+    EXPECT_EQ(sent.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(sent.item(), 1);
+    const absl::StatusOr<typename TestFixture::Slot> slot = co_await std::move(reserve);
+    EXPECT_EQ(slot.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_TRUE(mine.TrySend(2).ok());
+    EXPECT_EQ(channel.size(), 1u);
+
+    typename TestFixture::Receiver receiver = channel.NewReceiver();
+    auto receive = receiver.Receive();
+    typename TestFixture::Receiver last = channel.NewReceiver();
+    receiver = std::move(last);
+    const std::optional<int> none = co_await std::move(receive);
+    EXPECT_EQ(none, std::nullopt);
+    EXPECT_EQ(receiver.TryReceive(), 2);
+  });
+}
+
+TYPED_TEST(ChannelTest, WhatAHandleBeganGoesOnWhenItIsMoved) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Channel channel(1);
+    typename TestFixture::Sender sender = channel.NewSender();
+    auto send = sender.Send(1);
+    const typename TestFixture::Sender moved = std::move(sender);
+    const SendResult<int> sent = co_await std::move(send);
+    EXPECT_TRUE(sent.ok());
+    EXPECT_TRUE(moved.is_open());
+    EXPECT_EQ(channel.TryReceive(), 1);
+  });
+}
+
 TYPED_TEST(ChannelTest, WhenTheLastReceiverHasGoneSendersGetTheirItemsBack) {
   InCalmSimulation(Root([](Scope& scope, Log& log) -> Task<> {
     typename TestFixture::Channel channel(2);
