@@ -12,9 +12,9 @@
 //                destroyed with it.
 //                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
 // Cancellation:  a stopped Receive has taken nothing, and may be tried again; one that had the value handed over delivers it.
-// Errors:        Receive: kUnavailable once the sender has gone unsent; where T is a status or an absl::StatusOr, it is that status.
-//                Send gives the value back once the receiver has gone. To send twice, to receive twice, or two handles of a kind:
-//                check failures.
+// Errors:        Receive: kUnavailable once the sender has gone unsent, or the Receiver has gone, also where the Receive was
+//                made by it before; where T is a status or an absl::StatusOr, it is that status. Send gives the value back
+//                once the receiver has gone. To send twice, to receive twice, or two handles of a kind: check failures.
 // Cost:          no allocation. T moves without throwing.
 #ifndef GYRE_SYNC_ONESHOT_H_
 #define GYRE_SYNC_ONESHOT_H_
@@ -130,8 +130,9 @@ class BasicOneshot {
   std::optional<T> TryReceive() {
     Section section(form_);
     CheckHome();
-    if (!value_.has_value()) return std::nullopt;
-    return TakeValue();
+    std::optional<T> value;
+    if (value_.has_value()) Give(value);
+    return value;
   }
   // For either side: nothing will be sent any more; what was sent is received. Idempotent.
   void Close() {
@@ -197,7 +198,7 @@ class BasicOneshot {
     BasicOneshot& oneshot_;
   };
 
-  static constexpr char kClosedText[] = "the sender of the oneshot has gone without sending";
+  static constexpr char kClosedText[] = "the oneshot was closed before its value was received";
 
   void CheckHome() { form_.CheckHome("a Oneshot", !waiters_.empty(), /*is_in_use=*/false); }
 
@@ -209,11 +210,14 @@ class BasicOneshot {
     WakeWaiter(section);
     return SendResult<T>();
   }
-  std::optional<T> TakeValue() {
-    is_received_ = true;
-    std::optional<T> value(std::move(value_));
+  // There is a value.
+  void MoveOut(std::optional<T>& to) {
+    to.emplace(std::move(*value_));
     value_.reset();
-    return value;
+  }
+  void Give(std::optional<T>& receiver) {
+    is_received_ = true;
+    MoveOut(receiver);
   }
   void CloseInside(Section& section) {
     is_closed_ = true;
@@ -222,7 +226,7 @@ class BasicOneshot {
   void WakeWaiter(Section& section) {
     internal::Waiter<Form>* const waiter = waiters_.PopFront();
     if (waiter == nullptr) return;
-    if (value_.has_value()) static_cast<ReceiveWaiter*>(waiter)->value_ = TakeValue();
+    if (value_.has_value()) Give(static_cast<ReceiveWaiter*>(waiter)->value_);
     section.Wake(*waiter);
   }
 
@@ -243,7 +247,7 @@ class BasicOneshot {
     Section section(form_);
     CheckHome();
     has_receiver_ = false;
-    if (value_.has_value()) left = TakeValue();
+    if (value_.has_value()) MoveOut(left);
     CloseInside(section);
   }
 
@@ -253,7 +257,7 @@ class BasicOneshot {
     CheckHome();
     GYRE_CHECK(!is_received_, "Oneshot::Receive: its value was received before");
     GYRE_CHECK(waiters_.empty(), "Oneshot::Receive: another task waits for the value");
-    if (value_.has_value()) waiter.value_ = TakeValue();
+    if (value_.has_value()) Give(waiter.value_);
     if (waiter.value_.has_value() || is_closed_) return true;
     waiters_.PushBack(waiter);
     return false;

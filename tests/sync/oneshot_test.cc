@@ -81,6 +81,110 @@ TYPED_TEST(OneshotTest, AValueThatNobodyReceivesIsDestroyedWithTheReceiver) {
   });
 }
 
+// Whether there was a value or not.
+TYPED_TEST(OneshotTest, AReceiveOfAReceiverThatHasGoneGivesUnavailable) {
+  InEveryWorld([]() -> Task<> {
+    for (const bool is_sent : {false, true}) {
+      Counted::Reset();
+      BasicOneshot<Counted, TypeParam> oneshot;
+      std::optional<typename BasicOneshot<Counted, TypeParam>::Receiver> receiver(oneshot.NewReceiver());
+      auto receive = receiver->Receive();
+      if (is_sent) {
+        EXPECT_TRUE(oneshot.Send(Counted()).ok());
+      }
+      receiver.reset();
+      EXPECT_EQ(Counted::live(), 0);
+      const absl::StatusOr<Counted> of_the_receiver = co_await std::move(receive);
+      EXPECT_EQ(of_the_receiver.status().code(), absl::StatusCode::kUnavailable);
+      const absl::StatusOr<Counted> of_the_oneshot = co_await oneshot.Receive();
+      EXPECT_EQ(of_the_oneshot.status().code(), absl::StatusCode::kUnavailable);
+      if (is_sent) continue;
+      const SendResult<Counted> refused = oneshot.Send(Counted());
+      EXPECT_EQ(refused.status().code(), absl::StatusCode::kUnavailable);
+    }
+  });
+}
+
+TYPED_TEST(OneshotTest, AReceiverThatGoesEndsTheReceiveThatWaitsThroughIt) {
+  InEveryWorld([]() -> Task<> {
+    BasicOneshot<int, TypeParam> oneshot;
+    auto body = [&](Scope& scope) -> Task<> {
+      auto receiver = oneshot.NewReceiver();
+      auto receive = [&]() -> Task<> {
+        const absl::StatusOr<int> value = co_await receiver.Receive();
+        EXPECT_EQ(value.status().code(), absl::StatusCode::kUnavailable);
+      };
+      TaskHandle<> waits = scope.Spawn(receive);
+      for (int turn = 0; turn < 5; ++turn) co_await Yield();
+      EXPECT_FALSE(waits.Done());
+      receiver.Close();
+      const Outcome<>& end = co_await waits.Join();
+      EXPECT_TRUE(end.ok());
+    };
+    co_await WithScope(body);
+  });
+}
+
+// With the oneshot, the receiver, the task that had it handed over, or who got it back.
+TYPED_TEST(OneshotTest, AValueIsDestroyedOnceWhereverItEnds) {
+  InEveryWorld([]() -> Task<> {
+    Counted::Reset();
+    using Oneshot = BasicOneshot<Counted, TypeParam>;
+    {
+      Oneshot unread;
+      EXPECT_TRUE(unread.Send(Counted()).ok());
+      EXPECT_EQ(Counted::live(), 1);
+    }
+    EXPECT_EQ(Counted::live(), 0);
+    Oneshot stopped;
+    auto body = [&](Scope& scope) -> Task<> {
+      auto receive = [&]() -> Task<> {
+        const absl::StatusOr<Counted> value = co_await stopped.Receive();
+        EXPECT_TRUE(value.ok());
+        EXPECT_EQ(Counted::live(), 1);
+      };
+      TaskHandle<> receiver = scope.Spawn(receive);
+      for (int turn = 0; turn < 5; ++turn) co_await Yield();
+      EXPECT_TRUE(stopped.Send(Counted()).ok());
+      receiver.RequestStop();
+      stopped.Close();
+      co_return;
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(Counted::live(), 0);
+    {
+      Oneshot closed;
+      closed.Close();
+      const SendResult<Counted> refused = closed.Send(Counted());
+      EXPECT_FALSE(refused.ok());
+      EXPECT_EQ(Counted::live(), 1);
+    }
+    EXPECT_EQ(Counted::live(), 0);
+    EXPECT_EQ(Counted::copies(), 0);
+  });
+}
+
+TYPED_TEST(OneshotTest, CarriesWhatCanBeMadeByAMoveOnly) {
+  InEveryWorld([]() -> Task<> {
+    class Fixed {
+     public:
+      explicit Fixed(int its_number) : number(its_number) {}
+      Fixed(Fixed&&) noexcept = default;
+      Fixed& operator=(Fixed&&) = delete;
+      const int number;
+    };
+    BasicOneshot<Fixed, TypeParam> oneshot;
+    EXPECT_TRUE(oneshot.Send(Fixed(5)).ok());
+    const absl::StatusOr<Fixed> fixed = co_await oneshot.Receive();
+    EXPECT_EQ(fixed->number, 5);
+    BasicOneshot<Fixed, TypeParam> unread;
+    auto receiver = unread.NewReceiver();
+    EXPECT_TRUE(unread.Send(Fixed(6)).ok());
+    receiver.Close();
+    EXPECT_EQ(unread.TryReceive().has_value(), false);
+  });
+}
+
 TYPED_TEST(OneshotTest, AStatusComesOutAsItWentIn) {
   InEveryWorld([]() -> Task<> {
     BasicOneshot<absl::Status, TypeParam> status;
