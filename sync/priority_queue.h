@@ -15,17 +15,19 @@
 // Lifetime:      outlives its waiters; to destroy it before is a check failure. Items that are left are destroyed with it.
 // Cancellation:  a stopped Put has put nothing, and its item dies with the await; a stopped Get or Join has taken nothing. What was
 //                handed over is delivered.
-// Errors:        shut down: Put gives kUnavailable and the item. More TaskDone than Put: a check failure.
+// Errors:        shut down: Put gives kUnavailable and the item. More TaskDone than Put: a check failure. What Less throws,
+//                the Put or Get that compares throws, and the queue is as it was before: the item of that Put dies with it,
+//                a Get has taken nothing. A Put that waited throws it itself, not the Get that made room.
 // Cost:          O(log n) comparisons; memory grows with the longest queue. T moves without throwing. A SharedPriorityQueue compares
 //                while it holds its lock.
 // Source:        names and shutdown as asyncio.Queue has them.
 #ifndef GYRE_SYNC_PRIORITY_QUEUE_H_
 #define GYRE_SYNC_PRIORITY_QUEUE_H_
 
-#include <algorithm>
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <limits>
 #include <optional>
@@ -127,6 +129,7 @@ class BasicPriorityQueue {
       return this->Suspend(awaiting, [this] { return queue_.PutOrQueue(*this); });
     }
     SendResult<T> await_resume() {
+      if (error_ != nullptr) std::rethrow_exception(std::move(error_));
       if (is_refused_) return Refused(std::move(item_));
       return SendResult<T>();
     }
@@ -140,6 +143,7 @@ class BasicPriorityQueue {
 
     BasicPriorityQueue& queue_;  // gone, maybe, when the wait is over
     T item_;
+    std::exception_ptr error_;  // what Less threw when there was room for it
     bool is_refused_ = false;
   };
 
@@ -248,12 +252,47 @@ class BasicPriorityQueue {
   }
 
   // The rest is inside a Section.
-  auto After() {
-    return [this](const Entry& a, const Entry& b) {
-      if (less_(b.item, a.item)) return true;
-      return !less_(a.item, b.item) && a.number > b.number;
-    };
+  //
+  // A heap by hand, because std::push_heap and std::pop_heap lose an item where a comparison throws half-way: here all
+  // comparisons of a change come before its first move, and moves can't throw.
+  static size_t Parent(size_t place) { return (place - 1) / 2; }
+  bool IsBefore(const Entry& a, const Entry& b) const {
+    if (less_(a.item, b.item)) return true;
+    return !less_(b.item, a.item) && a.number < b.number;
   }
+  // Where an item goes that comes now, after all its equals.
+  size_t PlaceFor(const T& item) const {
+    size_t place = heap_.size();
+    while (place != 0 && less_(item, heap_[Parent(place)].item)) place = Parent(place);
+    return place;
+  }
+  // Where the last entry goes when the first is taken out: down the path of the lesser children, then up to its place on it.
+  size_t PlaceOfLast() const {
+    const size_t last = heap_.size() - 1;
+    size_t place = 0;
+    for (size_t child = 1; child < last; child = 2 * place + 1) {
+      const bool is_right_one = child + 1 < last && IsBefore(heap_[child + 1], heap_[child]);
+      place = is_right_one ? child + 1 : child;
+    }
+    while (place != 0 && IsBefore(heap_[last], heap_[place])) place = Parent(place);
+    return place;
+  }
+  void Push(T&& item) {
+    if (heap_.size() == heap_.capacity()) heap_.reserve(2 * heap_.size() + 1);
+    const size_t place = PlaceFor(item);  // throws, if anything does, before the move
+    heap_.emplace_back(std::move(item), ++last_number_);
+    for (size_t i = heap_.size() - 1; i != place; i = Parent(i)) std::swap(heap_[i], heap_[Parent(i)]);
+  }
+  void Pop(std::optional<T>& item) {
+    size_t place = PlaceOfLast();
+    Entry entry = std::move(heap_.back());
+    heap_.pop_back();
+    if (!heap_.empty()) {
+      for (std::swap(entry, heap_[place]); place != 0; std::swap(entry, heap_[place])) place = Parent(place);
+    }
+    item.emplace(std::move(entry.item));
+  }
+
   // False if there is no room: `item` is as it was.
   bool PutIn(Section& section, T& item) {
     if (!getters_.empty()) {
@@ -261,9 +300,7 @@ class BasicPriorityQueue {
       getter.item_.emplace(std::move(item));
       section.Wake(getter);
     } else if (heap_.size() < capacity_) {
-      if (heap_.size() == heap_.capacity()) heap_.reserve(2 * heap_.size() + 1);  // throws, if anything does, before the move
-      heap_.emplace_back(std::move(item), ++last_number_);
-      std::push_heap(heap_.begin(), heap_.end(), After());
+      Push(std::move(item));
     } else {
       return false;
     }
@@ -273,11 +310,18 @@ class BasicPriorityQueue {
   // False if there is nothing.
   bool TakeOut(Section& section, std::optional<T>& item) {
     if (heap_.empty()) return false;
-    std::pop_heap(heap_.begin(), heap_.end(), After());
-    item.emplace(std::move(heap_.back().item));
-    heap_.pop_back();
-    while (!putters_.empty() && PutIn(section, static_cast<PutWaiter*>(putters_.front())->item_)) {
+    Pop(item);
+    while (!putters_.empty() && LetIn(section, static_cast<PutWaiter&>(*putters_.front()))) {
       section.Wake(*putters_.PopFront());
+    }
+    return true;
+  }
+  // Or its comparison fails, which ends its wait as well. False if there is no room.
+  bool LetIn(Section& section, PutWaiter& putter) {
+    try {
+      if (!PutIn(section, putter.item_)) return false;
+    } catch (...) {
+      putter.error_ = std::current_exception();
     }
     return true;
   }

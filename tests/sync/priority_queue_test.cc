@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -167,6 +168,102 @@ TYPED_TEST(PriorityQueueTest, HoldsWhatCanOnlyMove) {
       const std::optional<std::unique_ptr<int>> item = co_await queue.Get();
       EXPECT_EQ(**item, expected);
     }
+  });
+}
+
+// Throws in place of the comparison that makes `left` 0.
+class ThrowsLater {
+ public:
+  explicit ThrowsLater(int& left) : left_(&left) {}
+  bool operator()(const std::shared_ptr<int>& a, const std::shared_ptr<int>& b) const {
+    if (--*left_ == 0) throw std::runtime_error("incomparable");
+    return *a < *b;
+  }
+
+ private:
+  int* left_;
+};
+
+// For each comparison that a Put or Get of a queue of 20 makes.
+TYPED_TEST(PriorityQueueTest, WhatLessThrowsReachesTheCallerAndNothingElseIsLost) {
+  InEveryWorld([]() -> Task<> {
+    int left = 0;
+    internal::Rng rng(5);
+    for (int failing = 1; failing <= 30; ++failing) {
+      using Item = std::shared_ptr<int>;
+      BasicPriorityQueue<Item, TypeParam, ThrowsLater> queue(30, ThrowsLater(left));
+      std::multiset<int> model;
+      for (int i = 0; i < 20; ++i) {
+        const int number = static_cast<int>(rng.Below(10));
+        left = 0;
+        EXPECT_TRUE(queue.TryPut(std::make_shared<int>(number)).ok());
+        model.insert(number);
+      }
+      for (int i = 0; i < 10; ++i) {
+        const Item put = std::make_shared<int>(static_cast<int>(rng.Below(10)));
+        left = failing;
+        try {
+          const SendResult<Item> sent = co_await queue.Put(put);
+          EXPECT_TRUE(sent.ok());
+          model.insert(*put);
+        } catch (const std::runtime_error&) {
+        }
+        left = failing;
+        try {
+          const std::optional<Item> got = co_await queue.Get();
+          EXPECT_EQ(**got, *model.begin());
+          model.erase(model.begin());
+          queue.TaskDone();
+        } catch (const std::runtime_error&) {
+        }
+        EXPECT_EQ(queue.size(), model.size());
+        EXPECT_EQ(queue.unfinished(), model.size());
+      }
+      left = 0;
+      std::multiset<int> rest;
+      while (const std::optional<Item> item = queue.TryGet()) {
+        EXPECT_TRUE(rest.empty() || **item >= *rest.rbegin()) << "out of order";
+        rest.insert(**item);
+      }
+      EXPECT_EQ(rest, model);
+    }
+  });
+}
+
+TYPED_TEST(PriorityQueueTest, APutThatWaitedThrowsWhatItsComparisonThrowsAndTheGetThatMadeRoomHasItsItem) {
+  InCalmSimulation([]() -> Task<> {
+    int left = 0;
+    using Item = std::shared_ptr<int>;
+    BasicPriorityQueue<Item, TypeParam, ThrowsLater> queue(2, ThrowsLater(left));
+    std::string log;
+    auto put = [&](int item) -> Task<> {
+      try {
+        const SendResult<Item> sent = co_await queue.Put(std::make_shared<int>(item));
+        log += std::to_string(item) + (sent.ok() ? "+ " : "- ");
+      } catch (const std::runtime_error&) {
+        log += std::to_string(item) + "! ";
+      }
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      for (int item : {1, 2, 3, 4, 5}) scope.Spawn(put, item);
+      co_await Settle();
+      EXPECT_EQ(std::exchange(log, ""), "1+ 2+ ");
+      left = 1;  // of two items, taking one out needs no comparison
+      const std::optional<Item> first = co_await queue.Get();
+      EXPECT_EQ(**first, 1);
+      co_await Settle();
+      EXPECT_EQ(std::exchange(log, ""), "3! 4+ ") << "4 has the room that 3 could not take";
+      EXPECT_EQ(queue.unfinished(), 3u);
+      left = 0;
+      queue.ShutDown();
+      co_await Settle();
+      EXPECT_EQ(log, "5- ");
+      for (int expected : {2, 4}) {
+        const std::optional<Item> item = co_await queue.Get();
+        EXPECT_EQ(**item, expected);
+      }
+    };
+    co_await WithScope(body);
   });
 }
 
