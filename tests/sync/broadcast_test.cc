@@ -1,17 +1,12 @@
 // What is a broadcast's own: channel_likes_test.cc has the rest.
 #include "gyre/sync/broadcast.h"
 
-#include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "gtest/gtest.h"
-#include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
@@ -99,52 +94,6 @@ TYPED_TEST(BroadcastTest, AnItemThatIsDisplacedMayUseTheBroadcastAsItDies) {
     EXPECT_TRUE(broadcast.Send(nullptr).ok());
     EXPECT_TRUE(broadcast.is_closed());
     co_return;
-  });
-}
-
-// Subscribers with a plain list each, of which the front is dropped where it gets too long.
-TYPED_TEST(BroadcastTest, AHundredThousandRandomOperationsDoWhatAListOfEachSubscriberSays) {
-  InCalmSimulation([]() -> Task<> {
-    constexpr size_t kKept = 3;
-    internal::Rng rng(11);
-    BasicBroadcast<int, TypeParam> broadcast(kKept);
-    using Subscription = typename BasicBroadcast<int, TypeParam>::Subscription;
-    struct Member {
-      explicit Member(Subscription made) : subscription(std::make_unique<Subscription>(std::move(made))) {}
-      std::unique_ptr<Subscription> subscription;
-      std::deque<int> unheard;
-      uint64_t missed = 0;
-    };
-    std::vector<Member> members;
-    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
-      const uint64_t choice = rng.Below(20);
-      if (choice == 0 && members.size() < 5) {
-        members.emplace_back(broadcast.Subscribe());
-      } else if (choice == 1 && !members.empty()) {
-        members.erase(members.begin() + static_cast<long>(rng.Below(members.size())));
-      } else if (choice < 9) {
-        EXPECT_TRUE(broadcast.Send(operation).ok());
-        for (Member& member : members) {
-          member.unheard.push_back(operation);
-          if (member.unheard.size() <= kKept) continue;
-          member.unheard.pop_front();
-          ++member.missed;
-        }
-      } else if (!members.empty()) {
-        Member& member = members[rng.Below(members.size())];
-        std::optional<Heard<int>> heard;
-        if (choice < 14 && !member.unheard.empty()) {
-          heard = co_await member.subscription->Receive();
-        } else {
-          heard = member.subscription->TryReceive();
-        }
-        EXPECT_EQ(heard.has_value(), !member.unheard.empty());
-        if (!heard.has_value()) continue;
-        EXPECT_EQ(heard->item, member.unheard.front()) << "operation " << operation;
-        EXPECT_EQ(heard->missed, std::exchange(member.missed, 0)) << "operation " << operation;
-        member.unheard.pop_front();
-      }
-    }
   });
 }
 

@@ -1,7 +1,6 @@
 // What is a oneshot's own: channel_likes_test.cc has the rest.
 #include "gyre/sync/oneshot.h"
 
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,7 +9,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
-#include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
@@ -210,46 +208,6 @@ TYPED_TEST(OneshotTest, TryReceiveGivesTheValueOnce) {
     EXPECT_EQ(oneshot.TryReceive(), 3);
     EXPECT_EQ(oneshot.TryReceive(), std::nullopt);
     co_return;
-  });
-}
-
-// Each oneshot has a random life: sent or not, closed or not, received before or after, stopped or not.
-TYPED_TEST(OneshotTest, AHundredThousandRandomLivesEndAsTheyMust) {
-  InCalmSimulation([]() -> Task<> {
-    internal::Rng rng(7);
-    auto body = [&](Scope& scope) -> Task<> {
-      for (int life = 0; life < 100'000 && !::testing::Test::HasFailure(); ++life) {
-        BasicOneshot<int, TypeParam> oneshot;
-        std::string ends;
-        auto receive = [&]() -> Task<> {
-          const absl::StatusOr<int> value = co_await oneshot.Receive();
-          ends = value.ok() ? std::to_string(*value) : "closed";
-        };
-        const bool is_before = rng.Below(2) == 0;
-        const bool is_sent = rng.Below(3) > 0;
-        const bool is_stopped = rng.Below(4) == 0;
-        TaskHandle<> receiver;
-        if (is_before) {
-          receiver = scope.Spawn(receive);
-          co_await Yield();
-          co_await Yield();
-        }
-        if (is_sent) {
-          EXPECT_TRUE(oneshot.Send(life).ok());
-        } else {
-          oneshot.Close();
-        }
-        if (!is_before) receiver = scope.Spawn(receive);
-        if (is_stopped) receiver.RequestStop();
-        static_cast<void>(co_await receiver.Join());
-        // Handed over before the stop, a value is delivered.
-        const bool has_value = is_sent && (is_before || !is_stopped);
-        const std::string expected = has_value ? std::to_string(life) : is_stopped ? "" : "closed";
-        EXPECT_EQ(ends, expected) << "life " << life;
-        EXPECT_EQ(oneshot.TryReceive().has_value(), is_sent && !has_value);
-      }
-    };
-    co_await WithScope(body);
   });
 }
 

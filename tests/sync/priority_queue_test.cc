@@ -1,7 +1,6 @@
 // What is a priority queue's own: channel_likes_test.cc has the rest.
 #include "gyre/sync/priority_queue.h"
 
-#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -264,47 +263,6 @@ TYPED_TEST(PriorityQueueTest, APutThatWaitedThrowsWhatItsComparisonThrowsAndTheG
       }
     };
     co_await WithScope(body);
-  });
-}
-
-TYPED_TEST(PriorityQueueTest, AHundredThousandRandomOperationsDoWhatASortedSetSays) {
-  InCalmSimulation([]() -> Task<> {
-    constexpr size_t kCapacity = 20;
-    internal::Rng rng(17);
-    struct ByKey {
-      bool operator()(const std::pair<uint64_t, int>& a, const std::pair<uint64_t, int>& b) const {
-        return a.first < b.first;
-      }
-    };
-    BasicPriorityQueue<std::pair<uint64_t, int>, TypeParam, ByKey> queue(kCapacity);
-    std::set<std::pair<uint64_t, int>> model;  // the second counts up, so equal keys are in order of arrival
-    size_t given = 0;
-    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
-      const uint64_t choice = rng.Below(5);
-      if (choice < 2) {
-        const std::pair<uint64_t, int> item(rng.Below(8), operation);
-        const SendResult<std::pair<uint64_t, int>> sent = queue.TryPut(item);
-        EXPECT_EQ(sent.ok(), model.size() < kCapacity);
-        if (sent.ok()) model.insert(item);
-      } else if (choice < 4) {
-        std::optional<std::pair<uint64_t, int>> item;
-        if (choice == 2 && !model.empty()) {
-          item = co_await queue.Get();
-        } else {
-          item = queue.TryGet();
-        }
-        EXPECT_EQ(item.has_value(), !model.empty());
-        if (!item.has_value()) continue;
-        EXPECT_EQ(*item, *model.begin()) << "operation " << operation;
-        model.erase(model.begin());
-        ++given;
-      } else if (given > 0) {
-        queue.TaskDone();
-        --given;
-      }
-      EXPECT_EQ(queue.size(), model.size());
-      EXPECT_EQ(queue.unfinished(), model.size() + given);
-    }
   });
 }
 

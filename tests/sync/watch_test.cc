@@ -1,18 +1,14 @@
 // What is a watch's own: channel_likes_test.cc has the rest.
 #include "gyre/sync/watch.h"
 
-#include <cstdint>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
-#include "gyre/runtime/internal/rng.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/with_scope.h"
@@ -21,7 +17,6 @@
 namespace gyre {
 namespace {
 
-using testing::InCalmSimulation;
 using testing::InEveryWorld;
 
 template <class Form>
@@ -109,40 +104,6 @@ TYPED_TEST(WatchTest, AChangeThatThrowsIsNone) {
     EXPECT_THROW(static_cast<void>(watch.Modify([](int&) { throw 1; })), int);
     EXPECT_FALSE(mine.HasChanged());
     co_return;
-  });
-}
-
-// Observers with the version that each has seen.
-TYPED_TEST(WatchTest, AHundredThousandRandomOperationsDoWhatVersionsSay) {
-  InCalmSimulation([]() -> Task<> {
-    internal::Rng rng(13);
-    BasicWatch<int, TypeParam> watch(0);
-    using Observer = typename BasicWatch<int, TypeParam>::Observer;
-    struct Member {
-      Member(Observer made, int version) : observer(std::make_unique<Observer>(std::move(made))), seen(version) {}
-      std::unique_ptr<Observer> observer;
-      int seen;
-    };
-    std::vector<Member> members;
-    int version = 0;  // and the value
-    for (int operation = 0; operation < 100'000 && !::testing::Test::HasFailure(); ++operation) {
-      const uint64_t choice = rng.Below(20);
-      if (choice == 0 && members.size() < 5) {
-        members.emplace_back(watch.Observe(), version);
-      } else if (choice == 1 && !members.empty()) {
-        members.erase(members.begin() + static_cast<long>(rng.Below(members.size())));
-      } else if (choice < 6) {
-        EXPECT_TRUE(watch.Set(++version).ok());
-      } else if (!members.empty()) {
-        Member& member = members[rng.Below(members.size())];
-        EXPECT_EQ(member.observer->HasChanged(), member.seen != version) << "operation " << operation;
-        if (member.seen == version) continue;
-        const absl::StatusOr<int> value = co_await member.observer->Changed();
-        EXPECT_EQ(*value, version);
-        member.seen = version;
-      }
-      EXPECT_EQ(watch.observers(), members.size());
-    }
   });
 }
 
