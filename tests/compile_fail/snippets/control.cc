@@ -10,6 +10,11 @@
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/try.h"
 #include "gyre/runtime/with_scope.h"
+#include "gyre/sync/broadcast.h"
+#include "gyre/sync/channel.h"
+#include "gyre/sync/oneshot.h"
+#include "gyre/sync/priority_queue.h"
+#include "gyre/sync/watch.h"
 
 struct alignas(64) Line {
   int value = 0;
@@ -31,6 +36,12 @@ gyre::Task<absl::Status> Serve(gyre::TcpStream& peer) {
   co_await gyre::Try(co_await gyre::WithScope(body));
   co_return co_await gyre::WithScope([&](gyre::Scope&) -> gyre::Task<absl::Status> { co_return absl::OkStatus(); });
 }
+
+gyre::Channel<std::unique_ptr<Line>> channel(1);
+gyre::Oneshot<std::unique_ptr<Line>> oneshot;
+gyre::PriorityQueue<std::unique_ptr<int>> queue;
+gyre::Broadcast<std::shared_ptr<const Line>> broadcast(1);
+gyre::Watch<std::shared_ptr<const Line>> watch(nullptr);
 
 int main() {
   return gyre::Run([] { return Answer(); }) + gyre::Run(Answer()) + gyre::Run(MakeLine())->value;
