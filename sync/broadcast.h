@@ -25,6 +25,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -93,6 +94,7 @@ class BasicSubscription {
       subscription_.is_awaited_ = false;
       this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "the next value of a Broadcast"; }
     bool Undo() noexcept override {
       subscription_.is_awaited_ = false;
       return true;  // it was told that there is something, and has not taken it

@@ -38,6 +38,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -258,6 +259,7 @@ class BasicChannel {
     void OnStop() noexcept final {
       if (channel_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const final { return "room in a Channel"; }
   };
 
   class [[nodiscard]] SendWaiter final : public Entrant {
@@ -316,6 +318,7 @@ class BasicChannel {
     void OnStop() noexcept override {
       if (channel_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "an item of a Channel"; }
     bool Undo() noexcept override { return !item_.has_value(); }  // an item is delivered
 
     BasicChannel& channel_;  // gone, maybe, when the wait is over

@@ -21,6 +21,7 @@
 
 #include <coroutine>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -183,6 +184,7 @@ class BasicOneshot {
     void OnStop() noexcept override {
       if (oneshot_.Withdraw(*this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "the value of a Oneshot"; }
     bool Undo() noexcept override { return !value_.has_value(); }  // a value is delivered
 
     BasicOneshot& oneshot_;  // gone, maybe, when the wait is over

@@ -31,6 +31,7 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -139,6 +140,7 @@ class BasicPriorityQueue {
     void OnStop() noexcept override {
       if (queue_.Withdraw(queue_.putters_, *this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "room in a PriorityQueue"; }
     bool Undo() noexcept override { return false; }  // it is in, or has to be given back
 
     BasicPriorityQueue& queue_;  // gone, maybe, when the wait is over
@@ -162,6 +164,7 @@ class BasicPriorityQueue {
     void OnStop() noexcept override {
       if (queue_.Withdraw(queue_.getters_, *this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "an item of a PriorityQueue"; }
     bool Undo() noexcept override { return !item_.has_value(); }  // an item is delivered
 
     BasicPriorityQueue& queue_;  // gone, maybe, when the wait is over
@@ -182,6 +185,7 @@ class BasicPriorityQueue {
     void OnStop() noexcept override {
       if (queue_.Withdraw(queue_.joiners_, *this)) this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "a PriorityQueue whose items are all done"; }
 
     BasicPriorityQueue& queue_;
   };

@@ -19,6 +19,7 @@
 #include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "gyre/runtime/alarm.h"
 #include "gyre/runtime/check.h"
@@ -66,6 +67,7 @@ class RateLimiter final : private Alarm {  // armed while some wait, for the fir
       limiter_.Withdraw(*this);
       CompleteStopped();
     }
+    std::string WaitsFor() const override { return "tokens of a RateLimiter"; }
     bool Undo() noexcept override {
       limiter_.PutBack(tokens_);
       return true;

@@ -23,6 +23,7 @@
 
 #include <coroutine>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -82,6 +83,7 @@ class BasicObserver {
       observer_.is_awaited_ = false;
       this->CompleteStopped();
     }
+    std::string WaitsFor() const override { return "another value of a Watch"; }
     bool Undo() noexcept override {
       observer_.is_awaited_ = false;
       return true;  // it was told that there is news, and has not looked

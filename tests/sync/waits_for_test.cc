@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "gyre/runtime/current_task.h"
@@ -16,6 +17,7 @@
 #include "gyre/runtime/task.h"
 #include "gyre/runtime/task_handle.h"
 #include "gyre/runtime/with_scope.h"
+#include "gyre/sync/channel.h"
 #include "gyre/sync/event.h"
 #include "gyre/sync/latch.h"
 #include "gyre/sync/mutex.h"
@@ -120,6 +122,18 @@ TEST_F(WaitsForTest, EachPrimitiveNamesItself) {
   auto read = [&]() -> Task<> { const ReadGuard guard = co_await lock.ReadLock(); };
   report = ReportOf(read, [&] { writer.reset(); });
   EXPECT_NE(report.find(", for a RwLock with a writer"), std::string::npos) << report;
+}
+
+TEST_F(WaitsForTest, EitherSideOfAChannel) {
+  Channel<int> channel(1);
+  std::string report = ReportOf([&]() -> Task<> { std::ignore = co_await channel.Receive(); },
+                                [&] { std::ignore = channel.TrySend(1); });
+  EXPECT_NE(report.find(", for an item of a Channel"), std::string::npos) << report;
+
+  ASSERT_TRUE(channel.TrySend(2).ok());
+  report = ReportOf([&]() -> Task<> { std::ignore = co_await channel.Send(3); },
+                    [&] { std::ignore = channel.TryReceive(); });
+  EXPECT_NE(report.find(", for room in a Channel"), std::string::npos) << report;
 }
 
 TEST_F(WaitsForTest, ATimerAndTheEndOfAnotherTask) {
