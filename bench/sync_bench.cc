@@ -5,6 +5,7 @@
 // buffer between two bare coroutines, a mutex and a condition variable around one between two threads.
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <coroutine>
 #include <cstdint>
@@ -217,8 +218,8 @@ double ExchangeOnOneLoop(uint64_t count) {
 double LocalExchange(uint64_t count) { return ExchangeOnOneLoop<Channel<uint64_t>>(count); }
 double SharedExchange(uint64_t count) { return ExchangeOnOneLoop<SharedChannel<uint64_t>>(count); }
 
-double ExchangeAcrossLoops(uint64_t count) {
-  Runtime runtime(RuntimeOptions().set_loops(2));
+double ExchangeAcross(const RuntimeOptions& options, uint64_t count) {
+  Runtime runtime(options);
   auto root = [&]() -> Task<double> {
     SharedChannel<uint64_t> channel(kCapacity);
     Loop& other = runtime.loop(1);
@@ -233,6 +234,12 @@ double ExchangeAcrossLoops(uint64_t count) {
     co_return watch.ElapsedNs();
   };
   return runtime.Run(root);
+}
+
+double ExchangeAcrossLoops(uint64_t count) { return ExchangeAcross(RuntimeOptions().set_loops(2), count); }
+// Loops that look for work before they sleep: where waking a processor costs more than an item, nothing else is fast.
+double ExchangeAcrossSpinning(uint64_t count) {
+  return ExchangeAcross(RuntimeOptions().set_loops(2).set_spin(std::chrono::microseconds(100)), count);
 }
 
 // Both coroutines of the raw exchange: the sender goes on until the buffer is full, the receiver until it is empty.
@@ -345,6 +352,8 @@ int main(int argc, char** argv) {
               .Operations(300'000),
           CostRow("shared channel(64), one loop", &gyre::bench::SharedExchange, &gyre::bench::RawExchange),
           CostRow("shared channel(64), two loops : threads", &gyre::bench::ExchangeAcrossLoops, &gyre::bench::RawThreads)
+              .Peers("target 60"),
+          CostRow("the same, loops that spin : threads", &gyre::bench::ExchangeAcrossSpinning, &gyre::bench::RawThreads)
               .Peers("target 60"),
       },
       gyre::bench::CostThreads::kSeveral);

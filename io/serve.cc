@@ -136,7 +136,8 @@ class Server final : private internal::ConnectionTaker {
     co_await shutdown_.Requested();
     is_closing_ = true;
     if (connections_ != nullptr && member_ != nullptr) member_->Close();  // the others keep theirs
-    for (int left = kBacklogMax; left > 0 && TakeFromBacklog(); left -= kBacklogAtOnce) co_await Yield();
+    // In one step: between two the backlog would fill again, and the grace time is running.
+    for (int left = kBacklogMax; left > 0 && TakeFromBacklog();) left -= kBacklogAtOnce;
     listener_.Close();
     co_await shutdown_.GraceOver();
     if (connections_ != nullptr) CutOff();

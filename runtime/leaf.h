@@ -29,8 +29,8 @@
 //  4. What is under way before its await (a foreign call that will write into this very frame) uses SuspendEvenIfStopped: in a
 //     stopped scope `start` is called all the same, and OnStop right after it.
 //  5. After a completion the completer must not touch the leaf again: its frame may be gone.
-//  6. WaitsFor, if overridden, says in reports what this is: "a Ticket of gate 4". It comes while the leaf waits, may allocate,
-//     and changes nothing.
+//  6. WaitsFor, if overridden, says in reports what this is: "a Ticket of gate 4". It comes while the leaf waits, maybe
+//     from outside of the loop while that stands still; it may allocate, and changes nothing.
 //
 // Thread-safety: the loop's thread only, but for CompleteFromAnyThread.
 // Lifetime:      in the frame of the awaiting coroutine; the frame can't be destroyed before the leaf is completed.

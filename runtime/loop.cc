@@ -2,7 +2,8 @@
 //
 //  * New work made during a phase waits for the next turn, so neither timers nor I/O starve behind tasks that keep
 //    waking one another. There are two exceptions: the run-next slot, at most kRunNextMax times in a row, and a join of the
-//    task that is next, which starts it as an await would, and spends transfer budget like one.
+//    task that is next, which starts it as an await would, and spends transfer budget like one. Where nothing is there for
+//    the other phases, the next turn begins inside RunReady: see BeginTurnInPlace.
 //  * The backend is asked when the ready queue is empty, or when about 800 us have passed since it was last asked: asking
 //    costs a system call (1.6 us and more), so asking every n tasks would make cheap tasks pay for dear ones.
 //  * Time for these two bounds comes from the processor's counter, read every 1 to 16 tasks depending on how long tasks
@@ -31,7 +32,7 @@ constexpr uint64_t kBatchTicks = 1 << 21;   // about 800 us
 constexpr uint64_t kLongTicks = 1 << 17;    // about 50 us: tasks are dear, look more often
 constexpr int kSpinChecks = 32;             // of the inbox, between two looks at the clock and the backend
 constexpr int kSpinShare = 16;              // the least that is left of a spin that finds nothing
-constexpr uint64_t kClockTicks = 1 << 14;   // about 5 us: the cached time is good enough for that long
+constexpr int64_t kClockTicks = 1 << 14;    // about 5 us: the cached time is good enough for that long
 constexpr uint64_t kManyEvents = 64;        // fewer from one Turn of the backend: there were no more
 
 }  // namespace
@@ -146,6 +147,7 @@ void Loop::RunTurn(const bool& is_done) {
 // leaves the level up, so the host hears of it either way. A Turn that may have left something makes an edge of its own.
 bool Loop::PollOnce(const bool& is_done, TimePoint until) {
   Enter();
+  is_hosted_ = true;
   is_running_ = true;
   if (is_done) {
     poll_ticks_ = Ticks();  // it could not start
@@ -274,11 +276,15 @@ void Loop::RunReady(const bool& is_done) {
   runs_.Add(static_cast<uint64_t>(kTasksPerTurnMax - left));
 }
 
+// As far as the counter says that BatchTimeIsUp has read.
+bool Loop::IsClockOld() const { return static_cast<int64_t>(check_ticks_ - clock_ticks_) >= kClockTicks; }
+
 // Where one task after another becomes ready, each in a turn of its own, turns are most of the cost. While nothing can have come
-// from outside, and the time of the timers has not moved on, the next turn would only come back here: it begins here.
+// from outside, no poll is due and the time of the timers has not moved on, the next turn would only come back here: it begins
+// here. Not for a host, whose turn it may be, nor in a simulation, whose time moves with turns.
 bool Loop::BeginTurnInPlace() {
-  if (core_.ready.empty() || is_simulated_ || !inbox_.LooksEmpty()) return false;
-  if (!timers_.empty() && check_ticks_ - clock_ticks_ >= kClockTicks) return false;
+  if (core_.ready.empty() || is_simulated_ || is_hosted_ || is_poll_due_ || !inbox_.LooksEmpty()) return false;
+  if (!timers_.empty() && (IsClockOld() || timers_.HasDue())) return false;
   is_clock_stale_ = true;
   turns_.Add(1);
   core_.last_of_turn = core_.ready.back();
@@ -315,7 +321,7 @@ void Loop::FireTimers() {
   if (timers_.empty()) return;
   internal::tls_budget = internal::kTransferBudget;
   // The counter that BatchTimeIsUp has read says whether the clock can have moved on.
-  if (is_simulated_ || check_ticks_ - clock_ticks_ >= kClockTicks) RefreshClock();
+  if (is_simulated_ || IsClockOld()) RefreshClock();
   timers_.CollectDue(now_);
   while (internal::TimerNode* timer = timers_.PopDue()) {
     static_cast<internal::TimerEvent*>(timer)->OnTimer();

@@ -244,6 +244,7 @@ class Loop {
   void TakeInbox();
   void RunReady(const bool& is_done);
   bool BeginTurnInPlace();
+  bool IsClockOld() const;
   void CountOwedWake(bool is_pushed_to);
   void Shuffle(internal::Rng& rng);
   uint64_t Ticks() const;
@@ -256,6 +257,7 @@ class Loop {
   void RefreshClock();
 
   Backend& backend_;
+  bool is_hosted_ = false;   // PollOnce runs it
   const bool is_simulated_;  // the processor's counter is left alone
   size_t number_ = 0;        // set before it runs
   internal::LoopCore core_{*this};

@@ -53,6 +53,7 @@ void RootBase::Start(Loop& loop, const RunOptions& options, StopHandle* stop) {
     loop.core().PushReady(*this);
   } catch (...) {
     SetException(std::current_exception());
+    scope_.reset();  // this may outlive the loop
     is_done_ = true;
   }
 }

@@ -1,5 +1,7 @@
 #include "gyre/sync/condition.h"
 
+#include <string>
+
 namespace gyre {
 
 template <class Form>
@@ -57,6 +59,15 @@ void BasicCondition<Form>::EndStopped(ConditionWaiter& waiter) {
     MoveFirst(ConditionWaiter::Place::kMutexByOne);
   }
   End(waiter);
+}
+
+template <class Form>
+std::string BasicCondition<Form>::Describe(const ConditionWaiter& waiter) const {
+  {
+    Section section(mutex_.form_);
+    if (waiter.place_ == ConditionWaiter::Place::kCondition) return "a Condition";
+  }
+  return "a Condition, notified, and " + mutex_.Describe();
 }
 
 template class BasicCondition<internal::OneLoop>;

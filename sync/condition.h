@@ -85,7 +85,7 @@ class BasicCondition {
       condition_.EndStopped(*this);
       return true;
     }
-    std::string WaitsFor() const override { return "a Condition"; }
+    std::string WaitsFor() const override { return condition_.Describe(*this); }
 
     BasicCondition& condition_;
     Guard& guard_;
@@ -114,6 +114,9 @@ class BasicCondition {
   void EndStopped(ConditionWaiter& waiter);
   void LeaveForMutex(ConditionWaiter& waiter);
   bool MoveFirst(typename ConditionWaiter::Place place);
+  // For a waiter.
+  std::string Describe(const ConditionWaiter& waiter) const;
+
 
   Mutex& mutex_;
   size_t waits_ = 0;  // begun, and without their lock yet. Of whoever holds the mutex

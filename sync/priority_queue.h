@@ -13,6 +13,7 @@
 //
 // Thread-safety: PriorityQueue: one loop. SharedPriorityQueue: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its waiters; to destroy it before is a check failure. Items that are left are destroyed with it.
+//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
 // Cancellation:  a stopped Put has put nothing, and its item dies with the await; a stopped Get or Join has taken nothing. What was
 //                handed over is delivered.
 // Errors:        shut down: Put gives kUnavailable and the item. More TaskDone than Put: a check failure. What Less throws,
@@ -157,7 +158,10 @@ class BasicPriorityQueue {
     bool await_suspend(std::coroutine_handle<P> awaiting) {
       return this->Suspend(awaiting, [this] { return queue_.TakeOrQueue(*this); });
     }
-    std::optional<T> await_resume() { return std::move(item_); }
+    std::optional<T> await_resume() {
+      if (error_ != nullptr) [[unlikely]] std::rethrow_exception(std::exchange(error_, nullptr));
+      return std::move(item_);
+    }
 
    private:
     friend BasicPriorityQueue;
@@ -165,10 +169,11 @@ class BasicPriorityQueue {
       if (queue_.Withdraw(queue_.getters_, *this)) this->CompleteStopped();
     }
     std::string WaitsFor() const override { return "an item of a PriorityQueue"; }
-    bool Undo() noexcept override { return !item_.has_value(); }  // an item is delivered
+    bool Undo() noexcept override { return !item_.has_value() && error_ == nullptr; }  // an item is delivered
 
     BasicPriorityQueue& queue_;  // gone, maybe, when the wait is over
     std::optional<T> item_;
+    std::exception_ptr error_;  // what Less threw
   };
 
   class [[nodiscard]] JoinWaiter final : public Waiter {
@@ -228,18 +233,30 @@ class BasicPriorityQueue {
   }
 
   // True if the wait is over.
+  // What Less throws in these two is thrown by the await: it counts as one that has ended, so that who tries again and again
+  // holds up nobody.
   bool PutOrQueue(PutWaiter& putter) {
     Section section(form_);
     CheckHome();
     if (is_shut_down_) return putter.is_refused_ = true;
-    if (putters_.empty() && PutIn(section, putter.item_)) return true;
+    try {
+      if (putters_.empty() && PutIn(section, putter.item_)) return true;
+    } catch (...) {
+      putter.error_ = std::current_exception();
+      return true;
+    }
     putters_.PushBack(putter);
     return false;
   }
   bool TakeOrQueue(GetWaiter& getter) {
     Section section(form_);
     CheckHome();
-    if (TakeOut(section, getter.item_) || is_shut_down_) return true;
+    try {
+      if (TakeOut(section, getter.item_) || is_shut_down_) return true;
+    } catch (...) {
+      getter.error_ = std::current_exception();
+      return true;
+    }
     getters_.PushBack(getter);
     return false;
   }

@@ -542,8 +542,10 @@ void SimBackend::PassTime(TimePoint until) {
 }
 
 void SimBackend::WaitForWake() {
-  core_.ReportDeadlock("deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
-                       DescribeWaiting() + ")" + internal::DescribeWaiting(loop().core()));
+  if (core_.options.check_deadlock) {  // otherwise other threads run on, and nothing but this loop stands still
+    core_.ReportDeadlock("deadlock: every task waits, and no timer, no event and no other thread can wake one (" +
+                         DescribeWaiting() + ")" + internal::DescribeWaiting(loop().core()));
+  }
   is_woken_.wait(false, std::memory_order_acquire);
   is_woken_.store(false, std::memory_order_relaxed);
   counters().wakes.Add(1);

@@ -116,6 +116,9 @@ class TimerWheel {
     return node;
   }
 
+  // Some are due already: collected, or armed for a time that had passed.
+  bool HasDue() const { return !slots_[kDueSlot].empty() || !slots_[kOverdueSlot].empty(); }
+
   // Any armed timer, which is no longer armed, due or not; null when there is none. For the end of a loop: O(slots).
   TimerNode* PopAny();
 

@@ -117,6 +117,7 @@ void SimHost::PassBusyTime() {
 }
 
 void SimHost::ReportDeadlock() const {
+  if (!core_.options.check_deadlock) return;
   std::string what =
       "deadlock: on every loop every task waits, and no timer, no event and no other thread can wake one";
   for (const Player& player : players_) {

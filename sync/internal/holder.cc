@@ -3,6 +3,7 @@
 namespace gyre::internal {
 
 std::string HolderTask<true>::ToString() const {
+  if (loop_ == kNoLoop) return "by a thread without a loop, ";
   const std::string text = id_ != 0 ? "by task " + std::to_string(id_) : std::string("by what is in no task");
   return text + " of loop " + std::to_string(loop_) + ", ";
 }

@@ -43,7 +43,8 @@ class HolderTask<true> {
 
  private:
   uint64_t id_ = 0;
-  size_t loop_ = 0;
+  static constexpr size_t kNoLoop = ~size_t{0};
+  size_t loop_ = kNoLoop;
 };
 
 class Holder {

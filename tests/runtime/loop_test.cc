@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -16,6 +18,7 @@
 #include <vector>
 
 #include "gtest/gtest.h"
+#include "gyre/runtime/alarm.h"
 #include "gyre/runtime/backend/epoll_backend.h"
 #include "gyre/runtime/log.h"
 #include "gyre/runtime/run.h"
@@ -441,6 +444,49 @@ TEST(LoopDeathTest, RunInsideARunningLoopIsAUsageError) {
     co_return;
   };
   EXPECT_DEATH(gyre::Run(nested), "gyre::Run was called on a thread whose loop is running: await the task instead");
+}
+
+class Ring final : public Alarm {
+ public:
+  ~Ring() { Disarm(); }
+  void ArmForThePast() { Arm(Loop::Current().Now() - std::chrono::seconds(1)); }
+  int rings() const { return rings_; }
+
+ private:
+  void OnAlarm() override { ++rings_; }
+  int rings_ = 0;
+};
+
+// Where the two of them are all that is ready, one turn begins where another ends.
+TEST(Loop, TwoThatYieldToEachOtherKeepNothingElseWaiting) {
+  OnEpoll([]() -> Task<> {
+    bool is_over = false;
+    auto body = [&is_over](Scope& scope) -> Task<> {
+      Loop& loop = Loop::Current();
+      auto other = [&is_over]() -> Task<> {
+        while (!is_over) co_await Yield();
+      };
+      scope.Spawn(other);
+      const uint64_t turns = loop.metrics().turns;
+      for (int i = 0; i < 1000; ++i) co_await Yield();
+      EXPECT_GE(loop.metrics().turns - turns, 900u);
+      for (int i = 0; i < 100; ++i) {
+        Ring ring;
+        ring.ArmForThePast();
+        int yields = 0;
+        while (ring.rings() == 0 && ++yields < 100) co_await Yield();
+        EXPECT_LE(yields, 3) << "a timer that is due was kept waiting";
+
+        bool has_run = false;
+        loop.Post([&has_run] { has_run = true; });
+        yields = 0;
+        while (!has_run && ++yields < 100) co_await Yield();
+        EXPECT_LE(yields, 3) << "a message was kept waiting";
+      }
+      is_over = true;
+    };
+    co_await WithScope(body);
+  });
 }
 
 }  // namespace

@@ -186,5 +186,13 @@ TEST(Run, TwoRunSideBySideOnTwoThreads) {
   EXPECT_EQ(OpenDescriptors(), before);
 }
 
+TEST(Run, WhatOnStartThrowsIsItsResult) {
+  auto run = [] {
+    const RunOptions options = RunOptions().set_on_start([](Loop&) { throw std::runtime_error("refused"); });
+    gyre::Run(options, []() -> Task<> { co_return; });
+  };
+  EXPECT_THROW(run(), std::runtime_error);
+}
+
 }  // namespace
 }  // namespace gyre

@@ -18,12 +18,14 @@
 #include "gyre/runtime/task_handle.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/sync/channel.h"
+#include "gyre/sync/condition.h"
 #include "gyre/sync/event.h"
 #include "gyre/sync/latch.h"
 #include "gyre/sync/mutex.h"
 #include "gyre/sync/rw_lock.h"
 #include "gyre/sync/semaphore.h"
 #include "gyre/tests/support/worlds.h"
+#include "gyre/tests/sync/waits.h"
 
 namespace gyre::testing {
 namespace {
@@ -79,33 +81,66 @@ class WaitsForTest : public ::testing::Test {
   }
 };
 
-TEST_F(WaitsForTest, UnitsOfASemaphoreAndWhoHoldsTheOthers) {
-  Semaphore semaphore(5);
-  std::optional<Permit> three;
+template <class Form>
+class WaitsForPermitsTest : public WaitsForTest {};
+TYPED_TEST_SUITE(WaitsForPermitsTest, Forms);
+
+TYPED_TEST(WaitsForPermitsTest, UnitsOfASemaphoreAndWhoHoldsTheOthers) {
+  BasicSemaphore<TypeParam> semaphore(5);
+  std::optional<BasicPermit<TypeParam>> three;
   auto waiting = [&]() -> Task<> {
     three = semaphore.TryAcquire(3);
-    const Permit rest = co_await semaphore.Acquire(4);
+    const BasicPermit<TypeParam> rest = co_await semaphore.Acquire(4);
   };
-  const std::string report = ReportOf(waiting, [&] { three.reset(); });
+  const std::string report = this->ReportOf(waiting, [&] { three.reset(); });
   EXPECT_NE(report.find("for 4 of a Semaphore with 2 of 5 free"), std::string::npos) << report;
   EXPECT_EQ(report.find("held by task 1 of loop 0, since ") != std::string::npos, kTaskIsKnown) << report;
 }
 
-TEST_F(WaitsForTest, PermitsThatMovedSplitAndMergedAreStillKnown) {
-  Semaphore semaphore(5);
-  std::optional<Permit> mine;
+TYPED_TEST(WaitsForPermitsTest, PermitsThatMovedSplitAndMergedAreStillKnown) {
+  BasicSemaphore<TypeParam> semaphore(6);
+  std::optional<BasicPermit<TypeParam>> mine = semaphore.TryAcquire();
+  std::optional<BasicPermit<TypeParam>> its;
   auto waiting = [&]() -> Task<> {
-    Permit all = co_await semaphore.Acquire(5);
-    Permit some = all.Split(2);
-    Permit moved = std::move(all);
+    BasicPermit<TypeParam> all = co_await semaphore.Acquire(5);
+    BasicPermit<TypeParam> some = all.Split(2);
+    BasicPermit<TypeParam> moved = std::move(all);
+    BasicPermit<TypeParam>& same = some;
+    some.Merge(std::move(same));
     some.Merge(std::move(moved));
-    mine.emplace(std::move(some));
-    const Permit more = co_await semaphore.Acquire();
+    its.emplace(std::move(some));
+    const BasicPermit<TypeParam> more = co_await semaphore.Acquire();
   };
-  const std::string report = ReportOf(waiting, [&] { mine.reset(); });
-  EXPECT_NE(report.find("for 1 of a Semaphore with 0 of 5 free"), std::string::npos) << report;
-  EXPECT_EQ(report.find("held by task 1 of loop 0") != std::string::npos, kTaskIsKnown) << report;
-  EXPECT_EQ(report.find(" and by "), std::string::npos) << report;
+  const std::string report = this->ReportOf(waiting, [&] { its.reset(); });
+  EXPECT_NE(report.find("for 1 of a Semaphore with 0 of 6 free"), std::string::npos) << report;
+  const size_t first = report.find("held by task 1 of loop 0");
+  EXPECT_EQ(first != std::string::npos, kTaskIsKnown) << report;
+  EXPECT_EQ(report.find(" and by a thread without a loop, since ") != std::string::npos, kTaskIsKnown) << report;
+  EXPECT_EQ(report.find("task 1 of loop 0", first + 10), std::string::npos) << report;
+}
+
+TEST_F(WaitsForTest, OneThatWasNotifiedWaitsForTheMutex) {
+  Mutex mutex;
+  Condition condition(mutex);
+  std::optional<MutexGuard> guard;
+  std::string before;
+  auto waiting = [&]() -> Task<> {
+    MutexGuard held = co_await mutex.Lock();
+    co_await condition.Wait(held);
+  };
+  auto body = [&](Scope& scope) -> Task<> {
+    scope.Spawn(waiting);
+    co_await Yield();
+    before = internal::DescribeWaiting(Loop::Current().core());
+    guard = mutex.TryLock();
+    condition.NotifyOne(*guard);
+    const std::string after = internal::DescribeWaiting(Loop::Current().core());
+    EXPECT_NE(after.find(", for a Condition, notified, and a Mutex: locked "), std::string::npos) << after;
+    guard.reset();
+  };
+  InCalmSimulation([&]() -> Task<> { co_await WithScope(body); });
+  EXPECT_NE(before.find(", for a Condition"), std::string::npos) << before;
+  EXPECT_EQ(before.find("notified"), std::string::npos) << before;
 }
 
 TEST_F(WaitsForTest, EachPrimitiveNamesItself) {
