@@ -28,7 +28,10 @@
 namespace gyre {
 namespace {
 
-#ifdef GYRE_DEBUG_CHECKS  // the sanitizers' builds: some ten times slower
+#if defined(GYRE_LONG_STRESS)  // by hand: docs/testing.md
+constexpr int kVisits = 90'000;
+constexpr int kRounds = 10'000;
+#elif defined(GYRE_DEBUG_CHECKS)  // the sanitizers' builds: some ten times slower
 constexpr int kVisits = 1'000;
 constexpr int kRounds = 200;
 #else
