@@ -31,7 +31,6 @@ namespace gyre {
 namespace {
 
 constexpr int kBacklogMax = 4096;  // a flood of clients must not keep a server from closing
-constexpr int kBacklogAtOnce = 64;  // then others have a turn
 constexpr Duration kLingerBound = std::chrono::seconds(1);
 
 // One more in a count, as long as this lives.
@@ -136,8 +135,7 @@ class Server final : private internal::ConnectionTaker {
     co_await shutdown_.Requested();
     is_closing_ = true;
     if (connections_ != nullptr && member_ != nullptr) member_->Close();  // the others keep theirs
-    // In one step: between two the backlog would fill again, and the grace time is running.
-    for (int left = kBacklogMax; left > 0 && TakeFromBacklog();) left -= kBacklogAtOnce;
+    TakeBacklog();
     listener_.Close();
     co_await shutdown_.GraceOver();
     if (connections_ != nullptr) CutOff();
@@ -212,22 +210,20 @@ class Server final : private internal::ConnectionTaker {
     }
   }
 
-  // Closing would reset them, and with them clients that have sent their request already. True: there may be more. Of those
-  // that have died meanwhile, it passes 16 with each try.
-  bool TakeFromBacklog() try {
+  // Closing would reset them, and with them clients that have sent their request already. All in one step: between two the
+  // backlog would fill again, and the grace time is running. Of those that have died meanwhile, it passes 16 with each try.
+  void TakeBacklog() try {
     // Not where accepting has failed, and its connections are being stopped.
-    if (connections_ == nullptr || !listener_.is_open()) return false;
-    for (int left = kBacklogAtOnce; left > 0; --left) {
+    if (connections_ == nullptr || !listener_.is_open()) return;
+    for (int left = kBacklogMax; left > 0; --left) {
       absl::StatusOr<TcpStream> peer = listener_.TryAccept();
       if (peer.ok()) {
         Start(*connections_, *std::move(peer));
       } else if (ErrnoOf(peer.status()) != ECONNABORTED) {
-        return false;
+        return;
       }
     }
-    return true;
   } catch (const std::bad_alloc&) {  // those connections, not the server
-    return false;
   }
 
   // A connection that has not begun yet names itself when it does; one that was sent here counts itself, too, in TakeOver.

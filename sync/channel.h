@@ -28,9 +28,9 @@
 //                never waits. A Send that had its item taken, or refused, delivers that. A stopped Reserve keeps no place.
 // Errors:        closed: Send gives kUnavailable and the item, Reserve kUnavailable. Reserve in a channel of capacity 0, which
 //                has no places, is a check failure.
-// Cost:          its memory is allocated by the constructor, later only 8 bytes for each handle; some 150 instructions an item on one loop. A SharedChannel moves
-//                items while it holds its lock: their move must not use the same channel. T moves without throwing, so that
-//                nothing gets lost half-way: hold others by std::unique_ptr.
+// Cost:          its memory is allocated by the constructor, later only 8 bytes for each handle; some 150 instructions an item on
+//                one loop. A SharedChannel moves items while it holds its lock: their move must not use the same channel. T moves
+//                without throwing, so that nothing gets lost half-way: hold others by std::unique_ptr.
 #ifndef GYRE_SYNC_CHANNEL_H_
 #define GYRE_SYNC_CHANNEL_H_
 
