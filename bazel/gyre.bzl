@@ -58,7 +58,7 @@ def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_g
       copts: on top of gyre's.
       size: small: a second or two, 60 s at most.
       use_gtest_main: False where the test has a main of its own.
-      is_fast: False where it runs for so long that it has to be optimised in every build.
+      is_fast: False where it runs for so long that --define=gyre_fast_tests must leave its flags alone.
       **kwargs: as for cc_test. Tags in use: uring, stress, exclusive, no-asan, no-tsan; core: the gate also runs it at -O0 and with
         gcc under ASan; single-thread: the gate leaves it out under TSan, tests/tidy checks that it has no second thread.
     """
