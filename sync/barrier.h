@@ -9,7 +9,7 @@
 // Thread-safety: Barrier: one loop. SharedBarrier: any thread; who waits resumes on its own loop. What was done before
 //                each arrival is seen after all of them.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  one that is stopped while it waits has not arrived: one more is needed. Once the last has arrived, the
 //                round is over, also for those that are stopped before they run.
 // Errors:        kUnavailable after Abort, kAborted to those who wait when it is Reset.

@@ -11,7 +11,7 @@
 // Thread-safety: Broadcast: one loop. SharedBroadcast: any thread; who waits resumes on its own loop. A subscription belongs to
 //                one task at a time.
 // Lifetime:      outlives its subscriptions, and a subscription its Receive; otherwise a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Receive has taken nothing: the item is heard by the next Receive of that subscription.
 // Errors:        Send: kUnavailable once closed. What copying an item throws, Receive throws, and has taken nothing.
 // Units:         missed: items.

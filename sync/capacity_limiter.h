@@ -13,7 +13,7 @@
 //
 // Thread-safety: CapacityLimiter: one loop. SharedCapacityLimiter: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its tokens and waiters; to destroy it before is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Acquire has taken nothing: a token that had been handed over goes to the next. No trace of
 //                its borrower remains.
 // Errors:        to acquire for a borrower that has a token, or waits for one, is a check failure, also of TryAcquireFor

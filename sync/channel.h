@@ -22,7 +22,7 @@
 //                to one thread at a time.
 // Lifetime:      outlives its waiters, open handles and slots; to destroy it before is a check failure. Items that are left
 //                are destroyed with it.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Receive has taken nothing; one that had an item handed over delivers it. A stopped Send has sent
 //                nothing, and its item dies with the await: where it must not, Reserve first and send through the slot, which
 //                never waits. A Send that had its item taken, or refused, delivers that. A stopped Reserve keeps no place.

@@ -12,7 +12,7 @@
 // Thread-safety: that of the mutex.
 // Lifetime:      outlives its waits; to destroy it before is a check failure. The mutex outlives it. The guard stays
 //                where it is during the wait.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Wait ends only when the guard holds the lock again, so that whatever unwinds may rely on it.
 //                A NotifyOne that had reached it goes to the next.
 // Errors:        to wait or notify with a guard that is empty, or another mutex's: check failures.

@@ -10,7 +10,7 @@
 //
 // Thread-safety: Gate: one loop. SharedGate: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its passes and waiters; to destroy it before is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a Drain that is stopped leaves the gate closed, unless it was stopped before it began.
 // Errors:        Enter gives kUnavailable once it is closed.
 // Cost:          a counter up and down (SharedGate: and a lock, twice); nothing is allocated, but for a refusal.

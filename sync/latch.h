@@ -11,7 +11,7 @@
 // Thread-safety: Latch: one loop. SharedLatch: any thread; who waits resumes on its own loop. What was done before a
 //                CountDown is seen after Wait.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Wait leaves nothing behind; a stopped ArriveAndWait has counted, unless it was stopped
 //                before it began.
 // Errors:        to count below 0 is a check failure.

@@ -12,7 +12,7 @@
 // Thread-safety: Lazy: one loop. SharedLazy: any thread; who waits resumes on its own loop. The value itself is shared:
 //                it is not guarded, and a task that uses it on another loop had better not change it.
 // Lifetime:      outlives its Gets; to destroy it before is a check failure. The value lives as long as it.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Get stops what makes the value, and the next takes over; one that waits leaves nothing
 //                behind.
 // Errors:        an exception or a bad status of the factory, to the one that ran it.

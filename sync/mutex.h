@@ -17,7 +17,7 @@
 // Thread-safety: Mutex: one loop. SharedMutex: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its guards and waiters; to destroy it before is a check failure that says where it was
 //                locked.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Lock has taken nothing: a lock that had been handed over goes to the next.
 // Cost:          free, as a Semaphore; nothing is allocated.
 #ifndef GYRE_SYNC_MUTEX_H_

@@ -8,7 +8,7 @@
 // Thread-safety: Notify: one loop. SharedNotify: any thread; who waits resumes on its own loop. What was done before a
 //                notification is seen after the Wait that it ended.
 // Lifetime:      outlives its waits; to destroy it while one waits is a check failure.
-//                It also outlives the waits that it has ended, until they resume; that is not checked.
+//                It also outlives the waits that it has ended, until they resume (of a SharedNotify: checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Wait has used no notification: one from NotifyOne that had reached it goes to the next, or
 //                is kept.
 // Cost:          a Wait for one that is kept is an await that does not suspend (SharedNotify: and a lock); nothing is

@@ -8,7 +8,7 @@
 //
 // Thread-safety: Once: one loop. SharedOnce: any thread; who waits resumes on its own loop, and sees what was done.
 // Lifetime:      outlives its runs; to destroy it before is a check failure. The callable is moved into the run.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Run stops its callable, and the next takes over; one that waits leaves nothing behind.
 // Errors:        those of the callable, to the one that ran it.
 // Cost:          a frame; once done, no suspension.

@@ -10,7 +10,7 @@
 //                at a time.
 // Lifetime:      outlives its waiter and its handles; to destroy it before is a check failure. A value that nobody received is
 //                destroyed with it.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Receive has taken nothing, and may be tried again; one that had the value handed over delivers it.
 // Errors:        Receive: kUnavailable once the sender has gone unsent, or the Receiver has gone, also where the Receive was
 //                made by it before; where T is a status or an absl::StatusOr, it is that status. Send gives the value back

@@ -13,7 +13,7 @@
 //
 // Thread-safety: PriorityQueue: one loop. SharedPriorityQueue: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its waiters; to destroy it before is a check failure. Items that are left are destroyed with it.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Put has put nothing, and its item dies with the await; a stopped Get or Join has taken nothing. What was
 //                handed over is delivered.
 // Errors:        shut down: Put gives kUnavailable and the item. More TaskDone than Put: a check failure. What Less throws,

@@ -11,7 +11,7 @@
 //
 // Thread-safety: RwLock: one loop. SharedRwLock: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its guards and waiters; to destroy it before is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped lock has taken nothing: one that had been handed over goes to the next.
 // Cost:          nothing is allocated.
 #ifndef GYRE_SYNC_RW_LOCK_H_

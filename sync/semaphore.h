@@ -11,7 +11,7 @@
 //
 // Thread-safety: Semaphore: one loop. SharedSemaphore: any thread; who waits resumes on its own loop.
 // Lifetime:      outlives its permits and waiters; to destroy it before is a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Acquire has taken nothing: units that had been handed over go to the next.
 // Errors:        once closed, Acquire throws StatusError (kUnavailable), to those who wait too; TryAcquire gives none. To ask
 //                a bounded one for more than it can ever have, to release above the bound, to merge permits of two

@@ -12,7 +12,7 @@
 // Thread-safety: Watch: one loop. SharedWatch: any thread; who waits resumes on its own loop. An observer belongs to one task at a
 //                time.
 // Lifetime:      outlives its observers and those that wait in Until; otherwise a check failure.
-//                A Shared form outlives the waits that it has ended, too, until they resume; that is not checked.
+//                A Shared form outlives the waits that it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped wait has seen nothing.
 // Errors:        closed: Set and Modify give kUnavailable; Changed too, after the last value has been seen; Until too, unless that
 //                value is the one it waits for.

@@ -23,7 +23,9 @@
 #ifndef GYRE_SYNC_INTERNAL_FORM_H_
 #define GYRE_SYNC_INTERNAL_FORM_H_
 
+#include <atomic>
 #include <cstddef>
+#include <utility>
 
 #include "gyre/runtime/check.h"
 #include "gyre/runtime/home_loop.h"
@@ -48,6 +50,41 @@ class OneLoop {
   HomeLoop home_;
 };
 
+#ifdef GYRE_DEBUG_CHECKS
+// How many of a Shared primitive's waiters have been woken and have not gone on. Until they have, a stop still asks the
+// primitive.
+class WokenCount {
+ public:
+  // One of them: part of the waiter.
+  class Entry {
+   public:
+    Entry() = default;
+    Entry(const Entry&) = delete;
+    Entry& operator=(const Entry&) = delete;
+    ~Entry() { Leave(); }
+    void Leave() {
+      if (count_ != nullptr) std::exchange(count_, nullptr)->count_.fetch_sub(1, std::memory_order_release);
+    }
+
+   private:
+    friend WokenCount;
+    WokenCount* count_ = nullptr;
+  };
+
+  ~WokenCount() {
+    GYRE_CHECK(count_.load(std::memory_order_acquire) == 0,
+               "a Shared primitive was destroyed before a task that it had woken went on: it has to outlive that too");
+  }
+  void Add(Entry& entry) {
+    entry.count_ = this;
+    count_.fetch_add(1, std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<size_t> count_{0};
+};
+#endif
+
 class ManyLoops {
  public:
   static constexpr bool kIsShared = true;
@@ -57,6 +94,9 @@ class ManyLoops {
  private:
   friend class Section<ManyLoops>;
   Lock lock_;
+#ifdef GYRE_DEBUG_CHECKS
+  WokenCount woken_;
+#endif
 };
 
 // A leaf in a queue. A primitive derives its own from it, with OnStop, and Undo if it hands something over. Where it is usual
@@ -74,6 +114,14 @@ class Waiter : public Leaf {
   Waiter* next_;      // in the queue, then in the Section that wakes it; before that, unset
   Waiter* previous_;  // in the queue
   bool is_queued_ = false;
+#ifdef GYRE_DEBUG_CHECKS
+  // It goes on, and asks no more; or it is stopped, and may ask (Undo) until its end.
+  void Run() override {
+    if (!this->scope_core().StopRequested()) woken_.Leave();
+    Leaf::Run();
+  }
+  WokenCount::Entry woken_;
+#endif
 };
 
 // First in, first out; leaving from the middle is O(1). Inside a Section only.
@@ -142,11 +190,11 @@ class Section<OneLoop> {
 template <>
 class Section<ManyLoops> {
  public:
-  explicit Section(ManyLoops& form) : lock_(form.lock_) { lock_.Acquire(); }
+  explicit Section(ManyLoops& form) : form_(form) { form_.lock_.Acquire(); }
   Section(const Section&) = delete;
   Section& operator=(const Section&) = delete;
   ~Section() {
-    lock_.Release();
+    form_.lock_.Release();
     while (first_ != nullptr) {
       Waiter<ManyLoops>* const waiter = first_;
       first_ = waiter->next_;
@@ -155,13 +203,16 @@ class Section<ManyLoops> {
   }
 
   void Wake(Waiter<ManyLoops>& waiter) {
+#ifdef GYRE_DEBUG_CHECKS
+    form_.woken_.Add(waiter.woken_);
+#endif
     waiter.next_ = nullptr;
     (last_ != nullptr ? last_->next_ : first_) = &waiter;
     last_ = &waiter;
   }
 
  private:
-  Lock& lock_;
+  ManyLoops& form_;
   Waiter<ManyLoops>* first_ = nullptr;
   Waiter<ManyLoops>* last_ = nullptr;
 };

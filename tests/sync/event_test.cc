@@ -156,5 +156,24 @@ TYPED_TEST(EventTest, LeavesNothingBehindWhereverATaskIsStopped) {
   EXPECT_GE(report.points().size(), 4u);
 }
 
+#ifdef GYRE_DEBUG_CHECKS
+TEST(SharedEvent, DestroyedBeforeOneThatItWokeHasGoneOnIsACheckFailure) {
+  auto destroy = [] {
+    InCalmSimulation([]() -> Task<> {
+      auto event = std::make_unique<SharedEvent>();
+      auto body = [&](Scope& scope) -> Task<> {
+        auto wait = [&]() -> Task<> { co_await event->Wait(); };
+        scope.Spawn(wait);
+        co_await Yield();
+        event->Set();
+        event.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  EXPECT_DEATH(destroy(), "a Shared primitive was destroyed before a task that it had woken went on");
+}
+#endif
+
 }  // namespace
 }  // namespace gyre::testing
