@@ -274,7 +274,7 @@ TEST_P(BackendCancelContract, AStopAtAnyMomentOfAConnectEndsItAtBothEnds) {
 
 TEST_P(BackendCancelContract, ASendStoppedMidwayLeavesAPrefixAndABrokenStream) {
   RunOnLoop([](Scope& scope) -> Task<> {
-    const std::string bytes = Pattern(8 * 1024 * 1024);
+    static const std::string bytes = Pattern(8 * 1024 * 1024);
     SocketPair pair = co_await MakePair();
     TaskHandle<int> sender = scope.Spawn(SendAll, std::ref(pair.client), std::cref(bytes));
     co_await Settle();

@@ -313,7 +313,7 @@ TEST_P(BackendContract, MegabytesGoBothWaysAtOnceAndEveryByteIsRight) {
 
 TEST_P(BackendContract, ASenderWaitsUntilItsPeerReads) {
   RunOnLoop([](Scope& scope) -> Task<> {
-    const std::string bytes = Pattern(2 * 1024 * 1024);
+    static const std::string bytes = Pattern(2 * 1024 * 1024);
     SocketPair pair = co_await MakePair();
     auto send = [&]() -> Task<int> {
       const int sent = co_await Send(pair.client, bytes);
@@ -428,7 +428,7 @@ TEST_P(BackendContract, ReceivesOfBothKindsTakeTurnsOnOneStream) {
 
 TEST_P(BackendContract, OneReaderAndOneWriterWaitTogether) {
   RunOnLoop([](Scope& scope) -> Task<> {
-    const std::string bytes = Pattern(2 * 1024 * 1024);
+    static const std::string bytes = Pattern(2 * 1024 * 1024);
     SocketPair pair = co_await MakePair();
     auto receive = [&]() -> Task<std::string> { return ReceiveExactly(pair.client, 5); };
     auto send = [&]() -> Task<> { co_await Send(pair.client, bytes); };
