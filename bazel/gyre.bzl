@@ -16,35 +16,49 @@ GTEST_DEPS = [
     "@com_google_googletest//:gtest_main",
 ]
 
-# See //bazel:BUILD.
-FAST_TEST_COPTS = ["-O0", "-g0"]
-PRELUDE = "//tests/prelude"
-PRELUDE_DEPS = select({
-    "//bazel:fast_tests_with_clang": [PRELUDE],
-    "//bazel:fast_tests_with_gcc": [PRELUDE],
+# See //bazel/prelude:BUILD.
+LIBRARY_PRELUDE = "//bazel/prelude:library"
+LIBRARY_PRELUDE_DEPS = select({
+    "//bazel/prelude:with_clang": [LIBRARY_PRELUDE],
+    "//bazel/prelude:with_gcc": [LIBRARY_PRELUDE],
     "//conditions:default": [],
 })
-PRELUDE_COPTS = select({
-    "//bazel:fast_tests_with_clang": FAST_TEST_COPTS + ["-include-pch", "$(location %s).gch" % PRELUDE],
-    "//bazel:fast_tests_with_gcc": FAST_TEST_COPTS + ["-include", "$(location %s)" % PRELUDE, "-Winvalid-pch"],
+LIBRARY_PRELUDE_COPTS = select({
+    "//bazel/prelude:with_clang": ["-include-pch", "$(location %s).gch" % LIBRARY_PRELUDE],
+    "//bazel/prelude:with_gcc": ["-include", "$(location %s)" % LIBRARY_PRELUDE, "-Winvalid-pch"],
     "//conditions:default": [],
 })
 
-def gyre_cc_library(name, copts = [], **kwargs):
+FAST_TEST_COPTS = ["-O0", "-g0"]
+TEST_PRELUDE = "//bazel/prelude:test"
+TEST_PRELUDE_DEPS = select({
+    "//bazel/prelude:fast_tests_with_clang": [TEST_PRELUDE],
+    "//bazel/prelude:fast_tests_with_gcc": [TEST_PRELUDE],
+    "//conditions:default": [],
+})
+TEST_PRELUDE_COPTS = select({
+    "//bazel/prelude:fast_tests_with_clang": FAST_TEST_COPTS + ["-include-pch", "$(location %s).gch" % TEST_PRELUDE],
+    "//bazel/prelude:fast_tests_with_gcc": FAST_TEST_COPTS + ["-include", "$(location %s)" % TEST_PRELUDE, "-Winvalid-pch"],
+    "//conditions:default": [],
+})
+
+def gyre_cc_library(name, deps = [], copts = [], **kwargs):
     """A library whose headers are included as "gyre/<path from the repository's root>"."""
     cc_library(
         name = name,
-        copts = GYRE_COPTS + copts,
+        copts = GYRE_COPTS + copts + LIBRARY_PRELUDE_COPTS,
+        deps = deps + LIBRARY_PRELUDE_DEPS,
         include_prefix = "gyre",
         strip_include_prefix = "/",
         **kwargs
     )
 
-def gyre_cc_binary(name, copts = [], **kwargs):
+def gyre_cc_binary(name, deps = [], copts = [], **kwargs):
     """A program."""
     cc_binary(
         name = name,
-        copts = GYRE_COPTS + copts,
+        copts = GYRE_COPTS + copts + LIBRARY_PRELUDE_COPTS,
+        deps = deps + LIBRARY_PRELUDE_DEPS,
         **kwargs
     )
 
@@ -65,10 +79,10 @@ def gyre_cc_test(name, srcs = None, deps = [], copts = [], size = "small", use_g
     cc_test(
         name = name,
         srcs = srcs or [name + ".cc"],
-        copts = GYRE_COPTS + copts + (PRELUDE_COPTS if is_fast else []),
+        copts = GYRE_COPTS + copts + (TEST_PRELUDE_COPTS if is_fast else []),
         size = size,
         linkstatic = True,
-        deps = deps + (GTEST_DEPS if use_gtest_main else GTEST_DEPS[:1]) + (PRELUDE_DEPS if is_fast else []),
+        deps = deps + (GTEST_DEPS if use_gtest_main else GTEST_DEPS[:1]) + (TEST_PRELUDE_DEPS if is_fast else []),
         **kwargs
     )
 

@@ -1,4 +1,4 @@
-"""A precompiled header for tests that are compiled fast: see //bazel:BUILD."""
+"""Precompiled headers: see BUILD."""
 
 load("@bazel_tools//tools/build_defs/cc:action_names.bzl", "CPP_COMPILE_ACTION_NAME")
 load("@bazel_tools//tools/cpp:toolchain_utils.bzl", "find_cpp_toolchain")
@@ -12,13 +12,13 @@ def _precompiled_header_impl(ctx):
         variables = cc_common.create_compile_variables(
             feature_configuration = features,
             cc_toolchain = cc_toolchain,
-            use_pic = ctx.var["COMPILATION_MODE"] != "opt",
+            use_pic = False,  # see .bazelrc
             user_compile_flags = ctx.fragments.cpp.copts + ctx.fragments.cpp.cxxopts + ctx.attr.copts,
         ),
     )
     compiler = cc_common.get_tool_for_action(feature_configuration = features, action_name = CPP_COMPILE_ACTION_NAME)
 
-    # gcc finds prelude.h.gch beside the prelude.h that it is told to include; clang is told the precompiled one itself. With clang
+    # gcc finds NAME.h.gch beside the NAME.h that it is told to include; clang is told the precompiled one itself. With clang
     # each use counts as an inclusion of the file that was compiled, by a path that Bazel does not know: so it is read from a pipe.
     source = "-" if "clang" in compiler else ctx.file.src.path
     header = ctx.actions.declare_file(ctx.label.name + ".h")
