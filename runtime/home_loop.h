@@ -16,6 +16,8 @@
 
 #include <pthread.h>
 
+#include <cstdint>
+
 #include "gyre/runtime/loop.h"
 
 namespace gyre {
@@ -28,13 +30,15 @@ class HomeLoop {
 
   // `what`: "a Semaphore". `has_waiters`: a coroutine waits for something of it; `is_in_use`: something of it is held.
   void Check(const char* what, bool has_waiters, bool is_in_use) {
-    if (core_ != internal::tls_loop || core_ == nullptr) [[unlikely]] Move(what, has_waiters, is_in_use);
+    if (loop_ != reinterpret_cast<uintptr_t>(internal::tls_loop)) [[unlikely]] Move(what, has_waiters, is_in_use);
   }
 
  private:
   void Move(const char* what, bool has_waiters, bool is_in_use);
 
-  const internal::LoopCore* core_ = nullptr;  // may be gone, unless somebody waits
+  static constexpr uintptr_t kNone = 1;  // no loop's address, and not "outside of any" either: so one comparison is enough
+
+  uintptr_t loop_ = kNone;  // the address of its LoopCore, which may be gone, unless somebody waits
   pthread_t thread_{};
 };
 
