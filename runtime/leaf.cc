@@ -4,7 +4,11 @@
 
 namespace gyre {
 
-void Leaf::CompleteFromAnyThread() { loop_core().loop.PushFromAnyThread(*this); }
+void Leaf::CompleteFromAnyThread() {
+  internal::LoopCore& loop = loop_core();
+  if (&loop == internal::tls_loop && waiter_->scope()->attention() != 0) [[unlikely]] TellCompleted(/*is_queued=*/true);
+  loop.loop.PushFromAnyThread(*this);
+}
 
 bool Leaf::IsStoppedBeforeStart() {
   internal::ScopeCore& scope = *waiter_->scope();
@@ -42,14 +46,12 @@ void Leaf::TellStopPending() noexcept {
   if (loop.observer != nullptr) loop.observer->OnStopPending(*waiter_);
 }
 
-void Leaf::Run() {
+bool Leaf::Settle() {
   if (state_ <= State::kWaiting) EnterCompleted(State::kCompleted, /*is_queued=*/false);  // it came through the inbox
-  if (state_ == State::kStopped || (waiter_->scope()->StopRequested() && Undo())) [[unlikely]] {
-    internal::UnwindStopped(*waiter_);
-    return;
-  }
-  internal::Resume(*waiter_);
+  return state_ == State::kStopped || (waiter_->scope()->StopRequested() && Undo());
 }
+
+void Leaf::Run() { GoOn(Settle()); }
 
 void Leaf::RunCompleted(bool is_stopped) {
   EnterCompleted(is_stopped ? State::kStopped : State::kCompleted, /*is_queued=*/false);

@@ -169,10 +169,16 @@ enum class Flaw {
   kLosesHandOver,  // Undo says that it gave the item back, and did not
 };
 
+// How a taker is told.
+enum class Wake {
+  kOnItsLoop,
+  kFromAnyThread,  // as what several loops share does it
+};
+
 // A queue of numbers.
 class FlawedQueue {
  public:
-  explicit FlawedQueue(Flaw flaw) : flaw_(flaw) {}
+  explicit FlawedQueue(Flaw flaw, Wake wake = Wake::kOnItsLoop) : flaw_(flaw), wake_(wake) {}
 
   class [[nodiscard]] Taker final : public Leaf {
    public:
@@ -186,7 +192,7 @@ class FlawedQueue {
    private:
     friend class FlawedQueue;
     void OnStop() noexcept override {
-      if (queue_.flaw_ == Flaw::kNeverEnds) return;
+      if (queue_.flaw_ == Flaw::kNeverEnds || is_under_way_) return;
       if (queue_.flaw_ != Flaw::kStaysQueued) queue_.takers_.remove(this);
       CompleteStopped();
     }
@@ -194,6 +200,7 @@ class FlawedQueue {
 
     FlawedQueue& queue_;
     int item_ = 0;
+    bool is_under_way_ = false;
   };
   class [[nodiscard]] TakeOperation {
    public:
@@ -210,7 +217,8 @@ class FlawedQueue {
     Taker* const first = takers_.front();
     takers_.pop_front();
     first->item_ = item;
-    first->Complete();
+    first->is_under_way_ = true;
+    wake_ == Wake::kOnItsLoop ? first->Complete() : first->CompleteFromAnyThread();
   }
   int64_t items() const { return static_cast<int64_t>(items_.size()); }
   int64_t takers() const { return static_cast<int64_t>(takers_.size()); }
@@ -224,6 +232,7 @@ class FlawedQueue {
   }
 
   const Flaw flaw_;
+  const Wake wake_;
   std::deque<int> items_;
   std::list<Taker*> takers_;
 };
@@ -271,8 +280,8 @@ TEST(PlantedBug, AStoppedLeafNeverEnds) {
   EXPECT_TRUE(Finds("hang", report, waiting)) << "the report says who hangs, and where";
 }
 
-TEST(PlantedBug, ALeafDropsTheItemThatItHadBeenGiven) {
-  FlawedQueue queue(Flaw::kLosesHandOver);
+void ExpectADroppedItemIsFound(Wake wake) {
+  FlawedQueue queue(Flaw::kLosesHandOver, wake);
   int put = 0;
   int taken = 0;
   auto body = [&](Scope& scope) -> Task<> {
@@ -292,6 +301,9 @@ TEST(PlantedBug, ALeafDropsTheItemThatItHadBeenGiven) {
     EXPECT_TRUE(failure.run.starts_with("calm/stop-after/")) << "only there it has the item: " << failure.ToString();
   }
 }
+
+TEST(PlantedBug, ALeafDropsTheItemThatItHadBeenGiven) { ExpectADroppedItemIsFound(Wake::kOnItsLoop); }
+TEST(PlantedBug, ALeafDropsTheItemThatItHadBeenGivenFromAnyThread) { ExpectADroppedItemIsFound(Wake::kFromAnyThread); }
 
 TEST(PlantedBug, AStoppedWaiterSwallowsAWakeUpThatOthersNeed) {
   auto worker = [](FlawedQueue& permits) -> Task<> {
