@@ -127,6 +127,13 @@ class Leaf : public internal::Runnable {
   void Run() override;
   void Drop() noexcept override;
 
+  // The halves of Run. Settle: true if the wait ends stopped; whoever it waited for is not asked again.
+  bool Settle();
+  void GoOn(bool is_stopped) {
+    if (is_stopped) [[unlikely]] return internal::UnwindStopped(*waiter_);
+    internal::Resume(*waiter_);
+  }
+
   // The Run of a leaf that used SuspendBehindReady: it never waited, and has nothing to undo.
   void RunBehindReady() {
     if (waiter_->scope()->StopRequested()) [[unlikely]] return internal::UnwindStopped(*waiter_);

@@ -8,7 +8,7 @@
 // Thread-safety: Event: one loop. SharedEvent: any thread; who waits resumes on its own loop. What was done before Set
 //                is seen after Wait.
 // Lifetime:      outlives its waiters; to destroy it before is a check failure. A SharedEvent outlives the waits that
-//                it has ended, too.
+//                it has ended, too, until they resume (checked with GYRE_DEBUG_CHECKS).
 // Cancellation:  a stopped Wait leaves nothing behind.
 // Cost:          a Wait for one that is set is an await that does not suspend (SharedEvent: and a lock); nothing is
 //                allocated.

@@ -115,10 +115,10 @@ class Waiter : public Leaf {
   Waiter* previous_;  // in the queue
   bool is_queued_ = false;
 #ifdef GYRE_DEBUG_CHECKS
-  // It goes on, and asks no more; or it is stopped, and may ask (Undo) until its end.
   void Run() override {
-    if (!this->scope_core().StopRequested()) woken_.Leave();
-    Leaf::Run();
+    const bool is_stopped = Settle();
+    woken_.Leave();
+    GoOn(is_stopped);
   }
   WokenCount::Entry woken_;
 #endif

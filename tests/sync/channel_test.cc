@@ -13,8 +13,10 @@
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
 #include "gyre/runtime/is_unwinding.h"
+#include "gyre/runtime/scope.h"
 #include "gyre/runtime/sleep.h"
 #include "gyre/runtime/task.h"
+#include "gyre/runtime/task_handle.h"
 #include "gyre/runtime/try.h"
 #include "gyre/runtime/with_scope.h"
 #include "gyre/tests/support/counted.h"
@@ -668,6 +670,30 @@ TYPED_TEST(ChannelDeathTest, ASlotIsUsedOnceAndAChannelWithoutPlacesHasNone) {
         static_cast<void>(sent.item());
       },
       "SendResult::item: the item was sent");
+}
+
+// Within the very expression that receives: by then nobody asks the channel any more.
+TYPED_TEST(ChannelTest, MayBeDestroyedByWhomItGaveItsLastItemAlsoWhenThatOneIsStopped) {
+  InEveryWorld([]() -> Task<> {
+    for (const bool is_stopped : {false, true}) {
+      auto channel = std::make_unique<typename TestFixture::Channel>(1);
+      int received = 0;
+      auto end_with = [&](std::optional<int> item) {
+        channel.reset();
+        received = item.value_or(-1);
+      };
+      auto receive = [&]() -> Task<> { end_with(co_await channel->Receive()); };
+      auto body = [&](Scope& scope) -> Task<> {
+        TaskHandle<> receiver = scope.Spawn(receive);
+        co_await Settle();
+        EXPECT_TRUE(channel->TrySend(7).ok());
+        if (is_stopped) receiver.RequestStop();
+        co_await receiver.Join();
+      };
+      co_await WithScope(body);
+      EXPECT_EQ(received, 7);
+    }
+  });
 }
 
 TEST(ChannelThreadDeathTest, OfOneLoopBelongsToThatLoopWhileATaskWaits) {
