@@ -50,11 +50,12 @@ class Totals {
   std::atomic<uint64_t> received_sum{0};
 };
 
-// Counted before the await can be stopped again: what was sent is known to be.
+// Counted before the await can be stopped again: what was sent is known to be. Reserves through a handle of its own.
 Task<> SendMany(SharedChannel<uint64_t>& channel, Totals& totals, uint64_t first, uint64_t count) {
+  SharedChannel<uint64_t>::Sender sender = channel.NewSender();
   for (uint64_t item = first; item < first + count; ++item) {
-    if (item % 5 == 0) {
-      absl::StatusOr<SharedChannel<uint64_t>::Slot> slot = co_await channel.Reserve();
+    if (item % 5 == 0 && channel.capacity() != 0) {
+      absl::StatusOr<SharedChannel<uint64_t>::Slot> slot = co_await sender.Reserve();
       if (item % 3 == 0) co_await Yield();
       if (!slot->Send(item).ok()) continue;
     } else {
@@ -67,8 +68,9 @@ Task<> SendMany(SharedChannel<uint64_t>& channel, Totals& totals, uint64_t first
 }
 
 Task<> ReceiveAll(SharedChannel<uint64_t>& channel, Totals& totals) {
+  SharedChannel<uint64_t>::Receiver receiver = channel.NewReceiver();
   for (;;) {
-    const std::optional<uint64_t> item = co_await channel.Receive();
+    const std::optional<uint64_t> item = co_await receiver.Receive();
     if (!item.has_value()) co_return;
     totals.received.fetch_add(1, std::memory_order_relaxed);
     totals.received_sum.fetch_add(*item, std::memory_order_relaxed);
@@ -79,7 +81,8 @@ void Exchange(size_t capacity, uint64_t items, bool with_stops) {
   Runtime runtime(RuntimeOptions().set_loops(kLoops));
   SharedChannel<uint64_t> channel(capacity);
   Totals totals;
-  std::atomic<int> loops_sending{kLoops};
+  std::vector<SharedChannel<uint64_t>::Sender> open;  // one for each loop, until it has sent all; the last closes the channel
+  for (size_t i = 0; i < kLoops; ++i) open.push_back(channel.NewSender());
   const uint64_t share = items / (kLoops * kSenders);
   auto on_each = [&](size_t index) -> Task<absl::Status> {
     auto receivers = [&](Scope& all) -> Task<> {
@@ -104,7 +107,7 @@ void Exchange(size_t capacity, uint64_t items, bool with_stops) {
         }
       };
       co_await WithScope(senders);
-      if (--loops_sending == 0) channel.Close();
+      open[index].Close();
     };
     co_await WithScope(receivers);
     co_return absl::OkStatus();
@@ -121,6 +124,10 @@ TEST(SharedChannelStress, EachItemIsReceivedOnce) {
 
 TEST(SharedChannelStress, EachItemIsReceivedOnceThoughTasksAreStopped) {
   for (const size_t capacity : {1, 2}) Exchange(capacity, kItems / 4, /*with_stops=*/true);
+}
+
+TEST(SharedChannelStress, EachItemIsReceivedOnceWhereSenderAndReceiverMeet) {
+  for (const bool with_stops : {false, true}) Exchange(/*capacity=*/0, kItems / 4, with_stops);
 }
 
 // The others choose at random, each loop with a seed of its own. Which way they meet is up to the threads.
