@@ -1,5 +1,5 @@
-// A random walk of 100 000 operations (20 000 with debug checks) over each of oneshot, broadcast, watch and priority queue, beside a plain model:
-// value_models.h.
+// A random walk of 100 000 operations (20 000 with debug checks) over each of oneshot, broadcast, watch and priority queue,
+// beside a plain model: value_models.h.
 //
 // Up to eight tasks wait at it, while others act: things are sent, taken, closed, begun anew. Tasks are stopped before
 // they have begun, while they wait, and right after they have been woken or handed something. After each such burst
@@ -56,8 +56,8 @@ class Walked {
  public:
   virtual ~Walked() = default;
   virtual Visit Choose(int task, Rng& rng) = 0;
-  // Something that does not wait, on both.
-  virtual void Act(Rng& rng) = 0;
+  // Something that does not wait, on both. False: there was nothing that it could do.
+  virtual bool Act(Rng& rng) = 0;
   virtual void Compare() = 0;
   virtual Model& model() = 0;
 };
@@ -70,24 +70,29 @@ class WalkedOneshot final : public Walked {
     const bool is_by_handle = receiver_.has_value() && rng.Below(2) == 0;
     return Visit([this, is_by_handle] { return Receive(is_by_handle); }, [this, task] { model_.Receive(task); });
   }
-  void Act(Rng& rng) override {
+  bool Act(Rng& rng) override {
     if (model_.is_over() && rng.Below(2) == 0) return Renew(rng);
     switch (rng.Below(10)) {
       case 0:
-        if (sender_.has_value()) model_.Close();
-        return sender_.reset();
+        if (!sender_.has_value()) return false;
+        sender_.reset();
+        model_.Close();
+        return true;
       case 1:
-        if (receiver_.has_value()) model_.CloseReceiver();
-        return receiver_.reset();
+        if (!receiver_.has_value()) return false;
+        receiver_.reset();
+        model_.CloseReceiver();
+        return true;
       case 2:
         oneshot_->Close();
-        return model_.Close();
+        model_.Close();
+        return true;
       case 3:
       case 4:
         EXPECT_EQ(oneshot_->TryReceive(), model_.TryReceive());
-        return;
+        return true;
       default:
-        if (!model_.is_sent) Send();
+        return !model_.is_sent && Send();
     }
   }
   void Compare() override { EXPECT_EQ(oneshot_->is_sent(), model_.is_sent); }
@@ -101,7 +106,7 @@ class WalkedOneshot final : public Walked {
     const absl::StatusOr<int> value = co_await std::move(receive);
     co_return value.ok() ? std::to_string(*value) : "closed";
   }
-  void Send() {
+  bool Send() {
     const int item = ++last_;
     SendResult<int> sent = sender_.has_value() ? sender_->Send(item) : oneshot_->Send(item);
     sender_.reset();
@@ -109,14 +114,16 @@ class WalkedOneshot final : public Walked {
     if (!sent.ok()) {
       EXPECT_EQ(sent.item(), item);
     }
+    return true;
   }
-  void Renew(Rng& rng) {
+  bool Renew(Rng& rng) {
     sender_.reset();
     receiver_.reset();
     oneshot_ = std::make_unique<Oneshot>();
     model_ = OneshotModel();
     if (rng.Below(2) == 0) sender_.emplace(oneshot_->NewSender());
     if (rng.Below(2) == 0) receiver_.emplace(oneshot_->NewReceiver());
+    return true;
   }
 
   int last_ = 0;
@@ -137,7 +144,7 @@ class WalkedBroadcast final : public Walked {
     return Visit([this, id] { return Hear(*subscriptions_[id]); },
                  [this, id, task] { model_->Receive(task, model_->members[id]); });
   }
-  void Act(Rng& rng) override {
+  bool Act(Rng& rng) override {
     if (model_->is_over()) return Renew(rng.Below(3) + 1);
     int id = 0;
     BroadcastModel::Member* const member = model_->Choose(rng, id);
@@ -147,20 +154,21 @@ class WalkedBroadcast final : public Walked {
       case 1:
         return Subscribe();
       case 2:
-        if (member == nullptr || rng.Below(2) == 0) return;
+        if (member == nullptr || rng.Below(2) == 0) return false;
         subscriptions_.erase(id);
         model_->members.erase(id);
-        return;
+        return true;
       case 3:
       case 4:
       case 5:
       case 6:
-        if (member == nullptr) return;
+        if (member == nullptr) return false;
         EXPECT_EQ(Text(subscriptions_[id]->TryReceive()), model_->Take(*member));
-        return;
+        return true;
       default:
         EXPECT_EQ(broadcast_->Send(++last_).ok(), !model_->is_closed);
         if (!model_->is_closed) model_->Send(last_);
+        return true;
     }
   }
   void Compare() override { EXPECT_EQ(broadcast_->subscriptions(), model_->members.size()); }
@@ -177,20 +185,23 @@ class WalkedBroadcast final : public Walked {
     const std::optional<Heard<int>> heard = co_await mine.Receive();
     co_return Text(heard);
   }
-  void Subscribe() {
-    if (model_->members.size() == 5) return;
+  bool Subscribe() {
+    if (model_->members.size() == 5) return false;
     subscriptions_[++last_id_] = std::make_unique<Subscription>(broadcast_->Subscribe());
     model_->members[last_id_];
+    return true;
   }
-  void Close() {
+  bool Close() {
     broadcast_->Close();
     model_->Close();
+    return true;
   }
-  void Renew(size_t kept) {
+  bool Renew(size_t kept) {
     subscriptions_.clear();
     broadcast_ = std::make_unique<Broadcast>(kept);
     model_ = std::make_unique<BroadcastModel>(kept);
     for (int i = 0; i < 3; ++i) Subscribe();
+    return true;
   }
 
   int last_ = 0;
@@ -215,7 +226,7 @@ class WalkedWatch final : public Walked {
     return Visit([this, id] { return Changed(*observers_[id]); },
                  [this, id, task] { model_.Changed(task, model_.members[id]); });
   }
-  void Act(Rng& rng) override {
+  bool Act(Rng& rng) override {
     if (model_.is_over()) return Renew();
     int id = 0;
     WatchModel::Member* const member = model_.Choose(rng, id);
@@ -223,24 +234,24 @@ class WalkedWatch final : public Walked {
       case 0:
         return Observe();
       case 1:
-        if (member == nullptr || rng.Below(2) == 0) return;
+        if (member == nullptr || rng.Below(2) == 0) return false;
         observers_.erase(id);
         model_.members.erase(id);
-        return;
+        return true;
       case 2:
-        if (rng.Below(4) != 0) return;
+        if (rng.Below(4) != 0) return false;
         watch_->Close();
         model_.is_closed = true;
-        return;
+        return true;
       case 3:
       case 4:
-        if (member != nullptr) {
-          EXPECT_EQ(observers_[id]->HasChanged(), model_.HasChanged(*member));
-        }
-        return;
+        if (member == nullptr) return false;
+        EXPECT_EQ(observers_[id]->HasChanged(), model_.HasChanged(*member));
+        return true;
       default:
         EXPECT_EQ(Set(rng.Below(2) == 0), !model_.is_closed);
         if (!model_.is_closed) ++model_.version;
+        return true;
     }
   }
   void Compare() override {
@@ -266,16 +277,18 @@ class WalkedWatch final : public Walked {
     if (is_in_place) return watch_->Modify([](int& value) { ++value; }).ok();
     return watch_->Set(model_.version + 1).ok();
   }
-  void Observe() {
-    if (model_.members.size() == 5) return;
+  bool Observe() {
+    if (model_.members.size() == 5) return false;
     observers_[++last_id_] = std::make_unique<Observer>(watch_->Observe());
     model_.members[last_id_].seen = model_.version;
+    return true;
   }
-  void Renew() {
+  bool Renew() {
     observers_.clear();
     watch_ = std::make_unique<Watch>(0);
     model_ = WatchModel();
     for (int i = 0; i < 3; ++i) Observe();
+    return true;
   }
 
   int last_id_ = 0;
@@ -301,30 +314,30 @@ class WalkedQueue final : public Walked {
       }
     }
   }
-  void Act(Rng& rng) override {
+  bool Act(Rng& rng) override {
     if (model_.is_over()) return Renew(rng);
     switch (rng.Below(12)) {
       case 0:
-        if (rng.Below(4) == 0) ShutDown(/*is_now=*/rng.Below(2) == 0);
-        return;
+        return rng.Below(4) == 0 && ShutDown(/*is_now=*/rng.Below(2) == 0);
       case 1:
       case 2:
       case 3:
       case 4: {
         const Item item = MakeItem(rng);
         EXPECT_EQ(queue_->TryPut(item).ok(), model_.TryPut(item));
-        return;
+        return true;
       }
       case 5:
       case 6:
       case 7:
       case 8:
         EXPECT_EQ(queue_->TryGet(), model_.TryGet());
-        return;
+        return true;
       default:
-        if (model_.given == 0) return;
+        if (model_.given == 0) return false;
         queue_->TaskDone();
         model_.TaskDone();
+        return true;
     }
   }
   void Compare() override {
@@ -353,14 +366,16 @@ class WalkedQueue final : public Walked {
     co_await queue_->Join();
     co_return "joined";
   }
-  void ShutDown(bool is_now) {
+  bool ShutDown(bool is_now) {
     is_now ? queue_->ShutDownNow() : queue_->ShutDown();
     model_.ShutDown(is_now);
+    return true;
   }
-  void Renew(Rng& rng) {
+  bool Renew(Rng& rng) {
     const size_t capacity = rng.Below(2) == 0 ? 1 + rng.Below(2) : 1 + rng.Below(20);
     queue_ = std::make_unique<Queue>(capacity);
     model_ = QueueModel(capacity);
+    return true;
   }
 
   int last_ = 0;
@@ -418,10 +433,7 @@ class Walk {
       for (uint64_t i = rng_.Below(3) + 1; i != 0; --i) Arrive(scope);
       return;
     }
-    for (uint64_t i = rng_.Below(4); i != 0; --i) {
-      ++operations_;
-      walked_.Act(rng_);
-    }
+    for (uint64_t i = rng_.Below(4); i != 0; --i) operations_ += walked_.Act(rng_);
     for (uint64_t i = rng_.Below(3); i != 0; --i) StopOne();
   }
   void Arrive(Scope& scope) {
