@@ -4,8 +4,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
@@ -178,7 +183,7 @@ TEST(RateLimiter, LeavesNothingBehindWhereverATaskIsStopped) {
   EXPECT_GE(report.points().size(), 4u);
 }
 
-// 100 000 operations beside a plain model: who waits is let in when the sum of what all before it took has come in.
+// 100 000 operations of one task beside a plain model: who waits is let in when the sum of what all before it took has come in.
 TEST(RateLimiter, RandomWalkBesideAModel) {
   InCalmSimulation([]() -> Task<> {
     constexpr int64_t kPerNs = 1000;
@@ -212,6 +217,195 @@ TEST(RateLimiter, RandomWalkBesideAModel) {
     }
     EXPECT_GT(tried, 1000);
   });
+}
+
+// What a limiter promises to those that wait: in order of arrival, each as soon as all before it and it itself can have theirs.
+class LimiterModel {
+ public:
+  static constexpr int64_t kPerNs = 1000;
+  static constexpr int64_t kRate = 3;
+  static constexpr int64_t kBurst = 7;
+  // Who went on, and when: in nanoseconds since the beginning.
+  using Served = std::vector<std::pair<int, int64_t>>;
+
+  void Arrive(int task, int64_t tokens) {
+    queue.emplace_back(task, tokens);
+    tokens_of_[task] = tokens;
+    Advance(at_);
+  }
+  bool TryTake(int64_t tokens) {
+    if (!queue.empty() || credit_ < tokens * kPerNs) return false;
+    credit_ -= tokens * kPerNs;
+    return true;
+  }
+  // True if it had been served, and has not gone on: that is undone.
+  bool Stop(int task) {
+    const bool is_undone = std::erase_if(queue, [task](const auto& waiter) { return waiter.first == task; }) == 0;
+    if (is_undone) {
+      std::erase_if(served, [task](const auto& other) { return other.first == task; });
+      credit_ += tokens_of_.at(task) * kPerNs;
+    }
+    Advance(at_);
+    return is_undone;
+  }
+  void Advance(int64_t now) {
+    while (!queue.empty() && Next() <= now) {
+      Refill(Next());
+      const auto [task, tokens] = queue.front();
+      queue.pop_front();
+      credit_ -= tokens * kPerNs;
+      served.emplace_back(task, at_);
+    }
+    Refill(now);
+  }
+  // When the first of those that wait goes on.
+  int64_t Next() const {
+    const int64_t missing = std::max<int64_t>(0, queue.front().second * kPerNs - credit_);
+    return at_ + (missing + kRate - 1) / kRate;
+  }
+  size_t available() const { return static_cast<size_t>(credit_ / kPerNs); }
+
+  std::deque<std::pair<int, int64_t>> queue;
+  Served served;  // since the last look
+
+ private:
+  void Refill(int64_t now) {
+    credit_ = std::min(credit_ + (now - at_) * kRate, kBurst * kPerNs);
+    at_ = now;
+  }
+
+  int64_t credit_ = kBurst * kPerNs;
+  int64_t at_ = 0;
+  std::map<int, int64_t> tokens_of_;
+};
+
+// Up to eight tasks wait, and some are stopped: while they wait, when one before them was, and right at their time.
+class LimiterWalk {
+ public:
+  explicit LimiterWalk(uint64_t seed) : rng_(seed) {}
+
+  Task<> Run() {
+    auto body = [this](Scope& scope) -> Task<> {
+      while (operations_ < 20'000 && !::testing::Test::HasFailure()) {
+        co_await Act(scope);
+        for (size_t i = 0; i < kTasks + 4; ++i) co_await Yield();
+        Check();
+      }
+      scope.RequestStop();
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(limiter_.waiting(), 0u);
+    EXPECT_GT(served_, 2000u);
+    EXPECT_GT(stopped_, 1000u) << "that waited";
+    EXPECT_GT(undone_, 50u) << "stops that met one that had been made way for";
+    EXPECT_GT(undone_at_their_time_, 200u);
+  }
+
+ private:
+  static constexpr size_t kTasks = 8;
+
+  int64_t NowNs() const { return (Now() - begin_).count(); }
+  int64_t Tokens() { return static_cast<int64_t>(rng_.Below(LimiterModel::kBurst + 1)); }
+
+  Task<> Act(Scope& scope) {
+    ++operations_;
+    switch (rng_.Below(8)) {
+      case 0:
+      case 1:
+      case 2:
+        for (uint64_t i = rng_.Below(3) + 1; i != 0; --i) Arrive(scope);
+        co_return;
+      case 3:
+        StopSome();
+        co_return;
+      case 4:
+        Try();
+        co_return;
+      case 5:
+        co_await SleepFor(Duration(1 + rng_.Below(2000)));
+        break;
+      default:
+        co_await SleepUntilNext();
+    }
+    model_.Advance(NowNs());
+  }
+  void Arrive(Scope& scope) {
+    if (tasks_.size() == kTasks) return;
+    const int task = ++last_;
+    const int64_t tokens = Tokens();
+    auto visit = [this, task, tokens]() -> Task<> {
+      co_await limiter_.Acquire(static_cast<size_t>(tokens));
+      log_.emplace_back(task, NowNs());
+    };
+    tasks_.emplace(task, scope.Spawn(visit));
+    model_.Arrive(task, tokens);
+  }
+  // Any; or the first, and of those that it made way for each second.
+  void StopSome() {
+    if (model_.queue.empty() || rng_.Below(3) == 0) return StopAny(undone_);
+    Stop(model_.queue.front().first, undone_);
+    const LimiterModel::Served served = model_.served;
+    for (const auto& [task, at] : served) {
+      if (rng_.Below(2) == 0) Stop(task, undone_);
+    }
+  }
+  void StopAny(size_t& undone) {
+    if (tasks_.empty()) return;
+    const auto chosen = std::next(tasks_.begin(), static_cast<long>(rng_.Below(tasks_.size())));
+    if (!chosen->second.Done()) Stop(chosen->first, undone);
+  }
+  void Stop(int task, size_t& undone) {
+    tasks_.at(task).RequestStop();
+    tasks_.erase(task);
+    ++(model_.Stop(task) ? undone : stopped_);
+  }
+  void Try() {
+    const int64_t tokens = Tokens();
+    EXPECT_EQ(limiter_.TryAcquire(static_cast<size_t>(tokens)), model_.TryTake(tokens)) << "operation " << operations_;
+  }
+  // Until the next goes on; which is stopped, maybe, when it has been served and has not run.
+  Task<> SleepUntilNext() {
+    if (model_.queue.empty()) co_return;
+    const TimePoint next = begin_ + Duration(model_.Next());
+    const bool stops = rng_.Below(2) == 0;
+    const Timer at_its_time = Loop::Current().CallAt(next, [this, stops] {
+      model_.Advance(NowNs());
+      if (stops) StopAny(undone_at_their_time_);
+    });
+    co_await SleepUntil(next);
+  }
+  void Check() {
+    EXPECT_EQ(log_, model_.served) << "operation " << operations_;
+    EXPECT_EQ(limiter_.waiting(), model_.queue.size()) << "operation " << operations_;
+    EXPECT_EQ(limiter_.available(), model_.available()) << "operation " << operations_;
+    served_ += log_.size();
+    for (const auto& [task, at] : log_) tasks_.erase(task);
+    log_.clear();
+    model_.served.clear();
+  }
+
+  gyre::internal::Rng rng_;
+  const TimePoint begin_ = Now();
+  RateLimiter limiter_{LimiterModel::kRate, Duration(LimiterModel::kPerNs), LimiterModel::kBurst};
+  LimiterModel model_;
+  std::map<int, TaskHandle<>> tasks_;
+  LimiterModel::Served log_;
+  int last_ = 0;
+  int operations_ = 0;
+  size_t served_ = 0;
+  size_t stopped_ = 0;
+  size_t undone_ = 0;
+  size_t undone_at_their_time_ = 0;
+};
+
+TEST(RateLimiter, RandomWalkOfSeveralThatWaitAndAreStoppedBesideAModel) {
+  for (const uint64_t seed : {1u, 2u}) {
+    SCOPED_TRACE("seed " + std::to_string(seed));
+    InCalmSimulation([seed]() -> Task<> {
+      LimiterWalk walk(seed);
+      co_await walk.Run();
+    });
+  }
 }
 
 }  // namespace
