@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "gtest/gtest.h"
 #include "gyre/runtime/sleep.h"
@@ -97,15 +98,61 @@ TYPED_TEST(BroadcastTest, AnItemThatIsDisplacedMayUseTheBroadcastAsItDies) {
   });
 }
 
-TEST(BroadcastDeathTest, OutlivesItsSubscriptionsAndEachBelongsToOneTask) {
+template <class Form>
+class BroadcastDeathTest : public ::testing::Test {
+ public:
+  using Broadcast = BasicBroadcast<int, Form>;
+  using Subscription = typename Broadcast::Subscription;
+
+  // `misuse` of a subscription that a task awaits.
+  static void WhileAwaited(const std::function<void(std::optional<Subscription>&)>& misuse) {
+    InCalmSimulation([&misuse]() -> Task<> {
+      Broadcast broadcast(1);
+      std::optional<Subscription> mine(broadcast.Subscribe());
+      auto body = [&](Scope& scope) -> Task<> {
+        scope.Spawn([&mine]() -> Task<> { static_cast<void>(co_await mine->Receive()); });
+        for (int turn = 0; turn < 5; ++turn) co_await Yield();
+        misuse(mine);
+      };
+      co_await WithScope(body);
+    });
+  }
+};
+TYPED_TEST_SUITE(BroadcastDeathTest, Forms, FormName);
+
+TYPED_TEST(BroadcastDeathTest, KeepsOneItemAtLeast) {
+  EXPECT_DEATH(typename TestFixture::Broadcast(0), "a Broadcast keeps one item at least");
+}
+
+TYPED_TEST(BroadcastDeathTest, ASubscriptionStaysWhereItIsWhileATaskWaitsForIt) {
+  EXPECT_DEATH(TestFixture::WhileAwaited([](auto& mine) { const auto moved = *std::move(mine); }),
+               "a Subscription was moved while a task waits for it");
+  EXPECT_DEATH(TestFixture::WhileAwaited([](auto& mine) { mine.reset(); }),
+               "a Subscription was destroyed while a task waits for it");
+  EXPECT_DEATH(TestFixture::WhileAwaited([](auto& mine) { static_cast<void>(mine->TryReceive()); }),
+               "Subscription::TryReceive while a task waits in Receive: a subscription is for one task at a time");
+}
+
+TYPED_TEST(BroadcastDeathTest, ASubscriptionThatWasMovedFromIsOfNoUse) {
+  auto moved_from = [] {
+    typename TestFixture::Broadcast broadcast(1);
+    auto mine = broadcast.Subscribe();
+    const auto moved = std::move(mine);
+    static_cast<void>(mine.TryReceive());
+  };
+  EXPECT_DEATH(moved_from(), "Subscription::Receive: it has been moved from");
+}
+
+TYPED_TEST(BroadcastDeathTest, OutlivesItsSubscriptionsAndEachBelongsToOneTask) {
+  using Broadcast = typename TestFixture::Broadcast;
   auto outlived = [] {
-    std::optional<Broadcast<int>> broadcast(std::in_place, 1);
+    std::optional<Broadcast> broadcast(std::in_place, 1);
     auto mine = broadcast->Subscribe();
     broadcast.reset();
   };
   EXPECT_DEATH(outlived(), "a Broadcast was destroyed while a Subscription to it is open");
   auto two_tasks = []() -> Task<> {
-    Broadcast<int> broadcast(1);
+    Broadcast broadcast(1);
     auto mine = broadcast.Subscribe();
     auto hear = [&]() -> Task<> { static_cast<void>(co_await mine.Receive()); };
     auto body = [&](Scope& scope) -> Task<> {
@@ -115,7 +162,7 @@ TEST(BroadcastDeathTest, OutlivesItsSubscriptionsAndEachBelongsToOneTask) {
     };
     co_await WithScope(body);
   };
-  EXPECT_DEATH(InCalmSimulation(two_tasks), "another task waits for the same subscription");
+  EXPECT_DEATH(InCalmSimulation(two_tasks), "Subscription::Receive: another task waits for the same subscription");
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ template <class Form>
 class ChannelKind {
  public:
   static constexpr const char* kName = "Channel";
+  static constexpr const char* kFirstToDie = "a Channel";
   bool Send(int item) { return channel_.TrySend(item).ok(); }
   Task<std::optional<int>> Receive() {
     const std::optional<int> item = co_await channel_.Receive();
@@ -44,6 +45,7 @@ template <class Form>
 class OneshotKind {
  public:
   static constexpr const char* kName = "Oneshot";
+  static constexpr const char* kFirstToDie = "a Oneshot";
   bool Send(int item) { return oneshot_.Send(item).ok(); }
   Task<std::optional<int>> Receive() {
     if (is_received_) co_return std::nullopt;
@@ -63,6 +65,7 @@ template <class Form>
 class BroadcastKind {
  public:
   static constexpr const char* kName = "Broadcast";
+  static constexpr const char* kFirstToDie = "a Subscription";
   bool Send(int item) { return broadcast_.Send(item).ok(); }
   Task<std::optional<int>> Receive() {
     const std::optional<Heard<int>> heard = co_await mine_.Receive();
@@ -80,6 +83,7 @@ template <class Form>
 class WatchKind {
  public:
   static constexpr const char* kName = "Watch";
+  static constexpr const char* kFirstToDie = "an Observer";
   bool Send(int item) { return watch_.Set(item).ok(); }
   Task<std::optional<int>> Receive() {
     const absl::StatusOr<int> value = co_await mine_.Changed();
@@ -97,6 +101,7 @@ template <class Form>
 class PriorityQueueKind {
  public:
   static constexpr const char* kName = "PriorityQueue";
+  static constexpr const char* kFirstToDie = "a PriorityQueue";
   bool Send(int item) { return queue_.TryPut(item).ok(); }
   Task<std::optional<int>> Receive() {
     const std::optional<int> item = co_await queue_.Get();
@@ -265,7 +270,7 @@ TYPED_TEST(ChannelLikesDeathTest, OutlivesWhoWaitsForIt) {
                  co_await Settle();
                  gone.reset();
                })),
-               "was destroyed while");
+               TypeParam::kFirstToDie + std::string(" was destroyed while a task waits for it"));
 }
 
 }  // namespace

@@ -229,12 +229,12 @@ TYPED_TEST(OneshotDeathTest, SendsAndReceivesOnce) {
     auto two = oneshot.NewSender();
   };
   EXPECT_DEATH(two_senders(), "Oneshot::NewSender: it has one");
-  auto outlived = [] {
-    std::optional<Oneshot> oneshot(std::in_place);
-    auto sender = oneshot->NewSender();
-    oneshot.reset();
+  auto two_receivers = [] {
+    Oneshot oneshot;
+    auto one = oneshot.NewReceiver();
+    auto two = oneshot.NewReceiver();
   };
-  EXPECT_DEATH(outlived(), "a Oneshot was destroyed while its Sender or Receiver is open");
+  EXPECT_DEATH(two_receivers(), "Oneshot::NewReceiver: it has one");
   auto receive_twice = []() -> Task<> {
     Oneshot oneshot;
     static_cast<void>(oneshot.Send(1));
@@ -242,6 +242,47 @@ TYPED_TEST(OneshotDeathTest, SendsAndReceivesOnce) {
     static_cast<void>(co_await oneshot.Receive());
   };
   EXPECT_DEATH(InCalmSimulation(receive_twice), "Oneshot::Receive: its value was received before");
+  auto two_waiters = []() -> Task<> {
+    Oneshot oneshot;
+    auto receive = [&]() -> Task<> { static_cast<void>(co_await oneshot.Receive()); };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(receive);
+      scope.Spawn(receive);
+      co_return;
+    };
+    co_await WithScope(body);
+  };
+  EXPECT_DEATH(InCalmSimulation(two_waiters), "Oneshot::Receive: another task waits for the value");
+}
+
+TYPED_TEST(OneshotDeathTest, OutlivesItsHandlesWhichAreOfNoUseOnceUsedOrClosed) {
+  using Oneshot = BasicOneshot<int, TypeParam>;
+  auto outlived_by_sender = [] {
+    std::optional<Oneshot> oneshot(std::in_place);
+    auto sender = oneshot->NewSender();
+    oneshot.reset();
+  };
+  EXPECT_DEATH(outlived_by_sender(), "a Oneshot was destroyed while its Sender or Receiver is open");
+  auto outlived_by_receiver = [] {
+    std::optional<Oneshot> oneshot(std::in_place);
+    auto receiver = oneshot->NewReceiver();
+    oneshot.reset();
+  };
+  EXPECT_DEATH(outlived_by_receiver(), "a Oneshot was destroyed while its Sender or Receiver is open");
+  auto used_sender = [] {
+    Oneshot oneshot;
+    auto sender = oneshot.NewSender();
+    static_cast<void>(sender.Send(1));
+    static_cast<void>(sender.Send(2));
+  };
+  EXPECT_DEATH(used_sender(), "Oneshot::Sender::Send: it has been used, or moved from");
+  auto closed_receiver = [] {
+    Oneshot oneshot;
+    auto receiver = oneshot.NewReceiver();
+    receiver.Close();
+    static_cast<void>(receiver.Receive());
+  };
+  EXPECT_DEATH(closed_receiver(), "Oneshot::Receiver::Receive: it has been closed, or moved from");
 }
 
 }  // namespace

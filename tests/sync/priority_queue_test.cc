@@ -266,9 +266,42 @@ TYPED_TEST(PriorityQueueTest, APutThatWaitedThrowsWhatItsComparisonThrowsAndTheG
   });
 }
 
-TEST(PriorityQueueDeathTest, TaskDoneIsCalledOnceForEachItemThatWasGiven) {
+template <class Form>
+class PriorityQueueDeathTest : public ::testing::Test {
+ public:
+  using Queue = BasicPriorityQueue<int, Form>;
+
+  // Destroys a full queue at which one task waits.
+  static void DestroyWhile(const std::function<Task<>(Queue&)>& wait) {
+    InCalmSimulation([&wait]() -> Task<> {
+      std::optional<Queue> queue(std::in_place, 1);
+      static_cast<void>(queue->TryPut(1));
+      auto body = [&](Scope& scope) -> Task<> {
+        scope.Spawn([&]() -> Task<> { return wait(*queue); });
+        co_await Settle();
+        queue.reset();
+      };
+      co_await WithScope(body);
+    });
+  }
+};
+TYPED_TEST_SUITE(PriorityQueueDeathTest, Forms, FormName);
+
+TYPED_TEST(PriorityQueueDeathTest, HasRoomForOneItemAtLeast) {
+  EXPECT_DEATH(typename TestFixture::Queue(0), "a PriorityQueue has room for one item at least");
+}
+
+TYPED_TEST(PriorityQueueDeathTest, OutlivesItsPuttersAndJoiners) {
+  using Queue = typename TestFixture::Queue;
+  auto put = [](Queue& queue) -> Task<> { static_cast<void>(co_await queue.Put(2)); };
+  EXPECT_DEATH(TestFixture::DestroyWhile(put), "a PriorityQueue was destroyed while a task waits for it");
+  auto join = [](Queue& queue) -> Task<> { co_await queue.Join(); };
+  EXPECT_DEATH(TestFixture::DestroyWhile(join), "a PriorityQueue was destroyed while a task waits for it");
+}
+
+TYPED_TEST(PriorityQueueDeathTest, TaskDoneIsCalledOnceForEachItemThatWasGiven) {
   auto too_often = [] {
-    PriorityQueue<int> queue;
+    typename TestFixture::Queue queue;
     static_cast<void>(queue.TryPut(1));
     queue.TaskDone();
   };

@@ -17,6 +17,7 @@
 namespace gyre {
 namespace {
 
+using testing::InCalmSimulation;
 using testing::InEveryWorld;
 
 template <class Form>
@@ -107,13 +108,68 @@ TYPED_TEST(WatchTest, AChangeThatThrowsIsNone) {
   });
 }
 
-TEST(WatchDeathTest, OutlivesItsObservers) {
+template <class Form>
+class WatchDeathTest : public ::testing::Test {
+ public:
+  using Watch = BasicWatch<int, Form>;
+  using Observer = typename Watch::Observer;
+
+  // `misuse` of an observer that a task awaits.
+  static void WhileAwaited(const std::function<void(std::optional<Observer>&)>& misuse) {
+    InCalmSimulation([&misuse]() -> Task<> {
+      Watch watch(1);
+      std::optional<Observer> mine(watch.Observe());
+      auto body = [&](Scope& scope) -> Task<> {
+        scope.Spawn([&mine]() -> Task<> { static_cast<void>(co_await mine->Changed()); });
+        for (int turn = 0; turn < 5; ++turn) co_await Yield();
+        misuse(mine);
+      };
+      co_await WithScope(body);
+    });
+  }
+};
+TYPED_TEST_SUITE(WatchDeathTest, Forms, FormName);
+
+TYPED_TEST(WatchDeathTest, OutlivesItsObservers) {
+  using Watch = typename TestFixture::Watch;
   auto outlived = [] {
-    std::optional<Watch<int>> watch(std::in_place, 1);
+    std::optional<Watch> watch(std::in_place, 1);
     auto mine = watch->Observe();
     watch.reset();
   };
   EXPECT_DEATH(outlived(), "a Watch was destroyed while an Observer of it is open");
+}
+
+TYPED_TEST(WatchDeathTest, AnObserverBelongsToOneTaskAtATime) {
+  auto two_tasks = []() -> Task<> {
+    typename TestFixture::Watch watch(1);
+    auto mine = watch.Observe();
+    auto wait = [&]() -> Task<> { static_cast<void>(co_await mine.Changed()); };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(wait);
+      scope.Spawn(wait);
+      co_return;
+    };
+    co_await WithScope(body);
+  };
+  EXPECT_DEATH(InCalmSimulation(two_tasks), "Observer::Changed: another task waits for the same observer");
+}
+
+TYPED_TEST(WatchDeathTest, AnObserverStaysWhereItIsWhileATaskWaitsForIt) {
+  EXPECT_DEATH(TestFixture::WhileAwaited([](auto& mine) { const auto moved = *std::move(mine); }),
+               "an Observer was moved while a task waits for it");
+  EXPECT_DEATH(TestFixture::WhileAwaited([](auto& mine) { mine.reset(); }),
+               "an Observer was destroyed while a task waits for it");
+}
+
+TYPED_TEST(WatchDeathTest, AnObserverThatWasMovedFromIsOfNoUse) {
+  auto moved_from = [] {
+    typename TestFixture::Watch watch(1);
+    auto mine = watch.Observe();
+    const auto moved = std::move(mine);
+    static_cast<void>(mine.HasChanged());
+  };
+  EXPECT_DEATH(moved_from(), "Observer::Changed: it has been moved from");
 }
 
 }  // namespace
