@@ -525,6 +525,52 @@ TYPED_TEST(ChannelTest, WhatASlotBringsAfterTheCloseComesBeforeTheEnd) {
   }));
 }
 
+// [H09] The close that waits for slots is the channel's, above. The last receiver's own leaves nobody who could receive: the
+// end comes at once, and a slot gives its item back.
+TYPED_TEST(ChannelTest, AfterTheLastReceiversCloseTheEndDoesNotWaitForSlotsAndTheyGiveTheirItemsBack) {
+  InEveryWorld(Root([](Scope& scope, Log& log) -> Task<> {
+    typename TestFixture::Channel channel(2);
+    std::optional<typename TestFixture::Slot> used = channel.TryReserve();
+    std::optional<typename TestFixture::Slot> dropped = channel.TryReserve();
+    typename TestFixture::Receiver receiver = channel.NewReceiver();
+    TestFixture::Receive(scope, log, 'a', receiver);
+    co_await Settle();
+    receiver.Close();
+    co_await Settle();
+    EXPECT_EQ(log.Take(), "a. ");
+    EXPECT_TRUE(channel.is_at_end());
+    SendResult<int> sent = used->Send(2);
+    EXPECT_EQ(sent.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(sent.item(), 2);
+    dropped.reset();
+    EXPECT_EQ(channel.reserved(), 0u);
+    typename TestFixture::Receiver later = channel.NewReceiver();
+    const std::optional<int> end = co_await later.Receive();
+    EXPECT_EQ(end, std::nullopt);
+  }));
+}
+
+// [H09] Where another receiver is open, a slot brings its item to that one.
+TYPED_TEST(ChannelTest, WhatASlotBringsAfterOneReceiversCloseIsTheNextReceivers) {
+  InEveryWorld(Root([](Scope& scope, Log& log) -> Task<> {
+    typename TestFixture::Channel channel(1);
+    std::optional<typename TestFixture::Slot> slot = channel.TryReserve();
+    typename TestFixture::Receiver mine = channel.NewReceiver();
+    typename TestFixture::Receiver other = channel.NewReceiver();
+    TestFixture::Receive(scope, log, 'a', mine);
+    co_await Settle();
+    TestFixture::Receive(scope, log, 'b', other);
+    co_await Settle();
+    mine.Close();
+    co_await Settle();
+    EXPECT_EQ(log.Take(), "a. ");
+    EXPECT_FALSE(channel.is_closed());
+    EXPECT_TRUE(slot->Send(5).ok());
+    co_await Settle();
+    EXPECT_EQ(log.Take(), "b5 ");
+  }));
+}
+
 TYPED_TEST(ChannelTest, AReserveStoppedAfterTheHandOverPassesThePlaceOn) {
   InEveryWorld(Root([](Scope& scope, Log& log) -> Task<> {
     typename TestFixture::Channel channel(1);
