@@ -1,5 +1,5 @@
-// What holds for everything that a task takes and gives back: semaphores, mutexes, reader-writer locks (as writers) and
-// limiters, for one loop and for many.
+// What holds for everything that a task takes and gives back: semaphores, mutexes, reader-writer locks (by writers, and by
+// readers) and limiters, for one loop and for many. Readers share: only who takes all of it keeps them out, or is kept out.
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -36,15 +36,29 @@ class LockLike : public ::testing::Test {
     log += who;
     co_await out.Wait();
   }
-  // The arrivals are in the order of the calls, whatever the world shuffles.
+  static Task<> VisitAlone(Object& door, std::string& log, char who, Gate& out) {
+    const auto hold = co_await Like::TakeAll(door);
+    log += who;
+    co_await out.Wait();
+  }
   static Task<TaskHandle<>> Arrive(Scope& scope, Object& door, std::string& log, char who, Gate& out) {
-    const size_t waiting = door.waiting();
-    TaskHandle<> visit = scope.Spawn(Visit, std::ref(door), std::ref(log), who, std::ref(out));
-    while (door.waiting() == waiting) co_await Yield();
-    co_return visit;
+    return Queue(scope, door, log, who, out, Visit);
+  }
+  static Task<TaskHandle<>> ArriveForAll(Scope& scope, Object& door, std::string& log, char who, Gate& out) {
+    return Queue(scope, door, log, who, out, VisitAlone);
   }
   static Task<> Entered(std::string& log, size_t count) {
     while (log.size() < count) co_await Yield();
+  }
+
+ private:
+  using VisitFunction = Task<> (*)(Object&, std::string&, char, Gate&);
+  // The arrivals are in the order of the calls, whatever the world shuffles.
+  static Task<TaskHandle<>> Queue(Scope& scope, Object& door, std::string& log, char who, Gate& out, VisitFunction function) {
+    const size_t waiting = door.waiting();
+    TaskHandle<> visit = scope.Spawn(function, std::ref(door), std::ref(log), who, std::ref(out));
+    while (door.waiting() == waiting) co_await Yield();
+    co_return visit;
   }
 };
 TYPED_TEST_SUITE(LockLike, LockLikes);
@@ -55,10 +69,10 @@ TYPED_TEST(LockLike, GoesToWaitersInOrderOfArrival) {
     typename TestFixture::Object door;
     std::string log;
     Gate out;
-    auto mine = TypeParam::TryTake(door);
+    auto mine = TypeParam::TryTakeAll(door);
     auto body = [&](Scope& scope) -> Task<> {
       co_await TestFixture::Arrive(scope, door, log, 'a', out);
-      co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      co_await TestFixture::ArriveForAll(scope, door, log, 'b', out);
       co_await TestFixture::Arrive(scope, door, log, 'c', out);
       TypeParam::GiveBack(*mine);
       out.Open();
@@ -76,10 +90,10 @@ TYPED_TEST(LockLike, OneThatIsStoppedInTheTurnOfTheReleaseIsPassedOver) {
       std::string log;
       Gate out;
       out.Open();
-      auto mine = TypeParam::TryTake(door);
+      auto mine = TypeParam::TryTakeAll(door);
       auto body = [&](Scope& scope) -> Task<> {
         TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
-        co_await TestFixture::Arrive(scope, door, log, 'c', out);
+        co_await TestFixture::ArriveForAll(scope, door, log, 'c', out);
         if (is_stopped_first) b.RequestStop();
         TypeParam::GiveBack(*mine);
         if (!is_stopped_first) b.RequestStop();  // it had been handed over: the moment of Undo
@@ -96,11 +110,11 @@ TYPED_TEST(LockLike, OfFourWithOneStoppedExactlyOneHoldsItAtATime) {
     typename TestFixture::Object door;
     std::string log;
     Gate out;
-    auto mine = TypeParam::TryTake(door);
+    auto mine = TypeParam::TryTakeAll(door);
     auto body = [&](Scope& scope) -> Task<> {
       co_await TestFixture::Arrive(scope, door, log, 'a', out);
       TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
-      co_await TestFixture::Arrive(scope, door, log, 'c', out);
+      co_await TestFixture::ArriveForAll(scope, door, log, 'c', out);
       co_await TestFixture::Arrive(scope, door, log, 'd', out);
       b.RequestStop();
       TypeParam::GiveBack(*mine);
@@ -121,12 +135,12 @@ TYPED_TEST(LockLike, StoppedWaitersAtTheHeadStrandNobodyBehindThem) {
     typename TestFixture::Object door;
     std::string log;
     Gate out;
-    auto mine = TypeParam::TryTake(door);
+    auto mine = TypeParam::TryTakeAll(door);
     auto body = [&](Scope& scope) -> Task<> {
       TaskHandle<> a = co_await TestFixture::Arrive(scope, door, log, 'a', out);
       TaskHandle<> b = co_await TestFixture::Arrive(scope, door, log, 'b', out);
-      co_await TestFixture::Arrive(scope, door, log, 'c', out);
-      co_await TestFixture::Arrive(scope, door, log, 'd', out);
+      co_await TestFixture::ArriveForAll(scope, door, log, 'c', out);
+      co_await TestFixture::ArriveForAll(scope, door, log, 'd', out);
       a.RequestStop();
       b.RequestStop();
       TypeParam::GiveBack(*mine);
@@ -145,24 +159,28 @@ TYPED_TEST(LockLike, ThoseThatReleaseAndAskAgainTakeTurns) {
   InEveryWorld([]() -> Task<> {
     typename TestFixture::Object door;
     std::string log;
-    auto mine = TypeParam::TryTake(door);
-    auto loop = [&](char who) -> Task<> {
+    auto mine = TypeParam::TryTakeAll(door);
+    auto loop = [&](char who, auto take) -> Task<> {
       for (int i = 0; i < 4; ++i) {
-        typename TestFixture::Hold hold = co_await TypeParam::Take(door);
+        const auto hold = co_await take(door);
         log += who;
-        if (log.size() % 2 == 0) co_await Yield();
+        if (log.size() % 3 == 0) co_await Yield();
       }
     };
     auto body = [&](Scope& scope) -> Task<> {
-      for (const char who : {'1', '2', '3'}) {
+      for (const char who : {'1', '2', '3', '4'}) {
         const size_t waiting = door.waiting();
-        scope.Spawn(loop, who);
+        if (who % 2 == 1) {
+          scope.Spawn(loop, who, TypeParam::Take);
+        } else {
+          scope.Spawn(loop, who, TypeParam::TakeAll);
+        }
         while (door.waiting() == waiting) co_await Yield();
       }
       TypeParam::GiveBack(*mine);
     };
     co_await WithScope(body);
-    EXPECT_EQ(log, "123123123123");
+    EXPECT_EQ(log, "1234123412341234");
   });
 }
 
@@ -172,17 +190,17 @@ TYPED_TEST(LockLike, IsNeverFreeWhileSomebodyCouldHaveIt) {
     typename TestFixture::Object door;
     std::string log;
     Gate out;
-    auto mine = TypeParam::TryTake(door);
+    auto mine = TypeParam::TryTakeAll(door);
     auto body = [&](Scope& scope) -> Task<> {
       co_await TestFixture::Arrive(scope, door, log, 'a', out);
       TypeParam::GiveBack(*mine);
-      EXPECT_FALSE(TypeParam::TryTake(door).has_value()) << "it is a's, who has not run yet";
+      EXPECT_FALSE(TypeParam::TryTakeAll(door).has_value()) << "it is a's, who has not run yet";
       EXPECT_EQ(log, "");
       out.Open();
     };
     co_await WithScope(body);
     EXPECT_EQ(log, "a");
-    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value());
   });
 }
 
@@ -192,13 +210,20 @@ TYPED_TEST(LockLike, WithADeadlineThatHasPassedItIsTakenIfFreeAndNotWaitedFor) {
     typename TestFixture::Object door;
     const TimePoint past = Loop::Current().Now() - 1s;
     {
-      absl::StatusOr<typename TestFixture::Hold> free = co_await Deadline(past, TypeParam::Take(door));
+      const auto free = co_await Deadline(past, TypeParam::Take(door));
       EXPECT_TRUE(free.ok()) << free.status();
-      absl::StatusOr<typename TestFixture::Hold> taken = co_await Deadline(past, TypeParam::Take(door));
+      const auto taken = co_await Deadline(past, TypeParam::TakeAll(door));
       EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
       EXPECT_EQ(door.waiting(), 0u);
     }
-    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+    {
+      const auto free = co_await Deadline(past, TypeParam::TakeAll(door));
+      EXPECT_TRUE(free.ok()) << free.status();
+      const auto taken = co_await Deadline(past, TypeParam::Take(door));
+      EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
+      EXPECT_EQ(door.waiting(), 0u);
+    }
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value());
   });
 }
 
@@ -214,19 +239,19 @@ TYPED_TEST(LockLike, InAStoppedScopeNothingIsTried) {
     };
     co_await WithScope(body);
     EXPECT_FALSE(was_taken);
-    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value());
   });
 }
 
 TYPED_TEST(LockLike, ADeadlineThatExpiresWhileItWaitsTakesNothing) {
   InSimulation([]() -> Task<> {
     typename TestFixture::Object door;
-    auto mine = TypeParam::TryTake(door);
+    auto mine = TypeParam::TryTakeAll(door);
     absl::StatusOr<typename TestFixture::Hold> taken = co_await Timeout(1s, TypeParam::Take(door));
     EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
     EXPECT_EQ(door.waiting(), 0u);
     TypeParam::GiveBack(*mine);
-    EXPECT_TRUE(TypeParam::TryTake(door).has_value());
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value());
   });
 }
 
@@ -238,7 +263,7 @@ TYPED_TEST(LockLike, AStopOfTheHolderGivesItBack) {
     auto body = [&](Scope& scope) -> Task<> {
       TaskHandle<> a = scope.Spawn(TestFixture::Visit, std::ref(door), std::ref(log), 'a', std::ref(out));
       co_await TestFixture::Entered(log, 1);
-      co_await TestFixture::Arrive(scope, door, log, 'b', out);
+      co_await TestFixture::ArriveForAll(scope, door, log, 'b', out);
       a.RequestStop();
       co_await TestFixture::Entered(log, 2);
       out.Open();
@@ -255,16 +280,16 @@ TYPED_TEST(LockLike, IsGivenBackOnceHoweverItsHoldIsMoved) {
     typename TestFixture::Hold first = *TypeParam::TryTake(door);
     typename TestFixture::Hold second = std::move(first);
     TypeParam::GiveBack(first);
-    EXPECT_FALSE(TypeParam::TryTake(door).has_value()) << "an empty hold gives nothing back";
+    EXPECT_FALSE(TypeParam::TryTakeAll(door).has_value()) << "an empty hold gives nothing back";
     second = *TypeParam::TryTake(other);
-    EXPECT_TRUE(TypeParam::TryTake(door).has_value()) << "assigned to, it gave back what it had";
-    EXPECT_FALSE(TypeParam::TryTake(other).has_value());
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value()) << "assigned to, it gave back what it had";
+    EXPECT_FALSE(TypeParam::TryTakeAll(other).has_value());
     auto& itself = second;
     second = std::move(itself);
-    EXPECT_FALSE(TypeParam::TryTake(other).has_value());
+    EXPECT_FALSE(TypeParam::TryTakeAll(other).has_value());
     TypeParam::GiveBack(second);
     TypeParam::GiveBack(second);
-    EXPECT_TRUE(TypeParam::TryTake(other).has_value());
+    EXPECT_TRUE(TypeParam::TryTakeAll(other).has_value());
     co_return;
   });
 }
@@ -281,7 +306,7 @@ TYPED_TEST(LockLike, MayOutliveALoop) {
   kept.reset();
   InCalmSimulation([&]() -> Task<> {
     typename TestFixture::Hold hold = co_await TypeParam::Take(door);
-    EXPECT_FALSE(TypeParam::TryTake(door).has_value());
+    EXPECT_FALSE(TypeParam::TryTakeAll(door).has_value());
   });
 }
 
@@ -295,7 +320,7 @@ TYPED_TEST(LockLike, ToDestroyItWhileItIsHeldOrWaitedForIsACheckFailure) {
   auto while_awaited = [] {
     InCalmSimulation([]() -> Task<> {
       auto door = std::make_unique<typename TestFixture::Object>();
-      auto mine = TypeParam::TryTake(*door);
+      auto mine = TypeParam::TryTakeAll(*door);
       std::string log;
       Gate out;
       auto body = [&](Scope& scope) -> Task<> {
@@ -313,16 +338,22 @@ TYPED_TEST(LockLike, LeavesNothingBehindWhereverATaskIsStopped) {
   ExplorerOptions options;
   options.AddPass(ExplorerPass::kStopTaskDuring).AddPass(ExplorerPass::kStopTaskAfter).set_seeds(4);
   options.Track("waiting", [&] { return static_cast<int64_t>(door.waiting()); });
-  options.Track("free", [&] { return TypeParam::TryTake(door).has_value() ? 1 : 0; });
+  options.Track("free", [&] { return TypeParam::TryTakeAll(door).has_value() ? 1 : 0; });
   auto visit = [&](int naps) -> Task<> {
     typename TestFixture::Hold hold = co_await TypeParam::Take(door);
     for (int i = 0; i < naps; ++i) co_await Yield();
   };
+  auto visit_alone = [&](int naps) -> Task<> {
+    const auto hold = co_await TypeParam::TakeAll(door);
+    for (int i = 0; i < naps; ++i) co_await Yield();
+  };
   const ExplorerReport report = StopAtEveryAwait(options, [&](Scope& scope) -> Task<> {
-    for (const int naps : {2, 0, 1}) scope.Spawn(visit, naps);
-    co_await visit(1);
+    scope.Spawn(visit, 2);
+    scope.Spawn(visit_alone, 0);
+    scope.Spawn(visit, 1);
+    co_await visit_alone(1);
     typename TestFixture::Hold hold = co_await TypeParam::Take(door);
-    scope.Spawn(visit, 0);
+    scope.Spawn(visit_alone, 0);
     co_await SleepFor(1ms);
   });
   EXPECT_TRUE(report.ok()) << report;

@@ -1,7 +1,8 @@
 // The lock-likes of sync/ behind one face, in both forms, so that one suite and one random walk run on all of them.
 //
-// A `Like` says what the thing is, how a task takes it as its only holder, and how it takes some of it: `units` of `kUnits`
-// together, which a reader-writer lock reads as "one reader" or "all of them: a writer".
+// A `Like` says what the thing is, how a task takes it, and how a task takes all of it, which keeps out everybody else: the
+// same, but for readers. And for the walk: how it takes some, `units` of `kUnits` together, which a reader-writer lock reads as
+// "one reader" or "all of them: a writer".
 #ifndef GYRE_TESTS_SYNC_LOCK_LIKES_H_
 #define GYRE_TESTS_SYNC_LOCK_LIKES_H_
 
@@ -32,6 +33,8 @@ struct SemaphoreLike {
 
   static auto Take(Object& object) { return object.Acquire(); }
   static std::optional<Hold> TryTake(Object& object) { return object.TryAcquire(); }
+  static auto TakeAll(Object& object) { return Take(object); }
+  static std::optional<Hold> TryTakeAll(Object& object) { return TryTake(object); }
   static void GiveBack(Hold& hold) { hold.Release(); }
   static Task<Hold> TakeSome(Object& object, size_t units) { co_return co_await object.Acquire(units); }
   static std::optional<Hold> TryTakeSome(Object& object, size_t units) { return object.TryAcquire(units); }
@@ -49,6 +52,8 @@ struct MutexLike {
 
   static auto Take(Object& object) { return object.Lock(); }
   static std::optional<Hold> TryTake(Object& object) { return object.TryLock(); }
+  static auto TakeAll(Object& object) { return Take(object); }
+  static std::optional<Hold> TryTakeAll(Object& object) { return TryTake(object); }
   static void GiveBack(Hold& hold) { hold.Unlock(); }
   static Task<Hold> TakeSome(Object& object, size_t) { co_return co_await object.Lock(); }
   static std::optional<Hold> TryTakeSome(Object& object, size_t) { return object.TryLock(); }
@@ -67,6 +72,8 @@ struct RwLockLike {
 
   static auto Take(Object& object) { return object.WriteLock(); }
   static std::optional<Hold> TryTake(Object& object) { return object.TryWriteLock(); }
+  static auto TakeAll(Object& object) { return Take(object); }
+  static std::optional<Hold> TryTakeAll(Object& object) { return TryTake(object); }
   static void GiveBack(Hold& hold) { hold.Unlock(); }
   static Task<AnyHold> TakeSome(Object& object, size_t units) {
     if (units == 1) co_return AnyHold(co_await object.ReadLock());
@@ -82,6 +89,19 @@ struct RwLockLike {
   }
 };
 
+// A reader-writer lock, taken by a reader: a writer takes all of it.
+template <class Form>
+struct ReadLockLike {
+  using Hold = typename BasicRwLock<Form>::ReadGuard;
+  using Object = BasicRwLock<Form>;
+
+  static auto Take(Object& object) { return object.ReadLock(); }
+  static std::optional<Hold> TryTake(Object& object) { return object.TryReadLock(); }
+  static auto TakeAll(Object& object) { return object.WriteLock(); }
+  static auto TryTakeAll(Object& object) { return object.TryWriteLock(); }
+  static void GiveBack(auto& hold) { hold.Unlock(); }
+};
+
 template <class Form>
 struct CapacityLimiterLike {
   using Hold = BasicLimiterToken<Form>;
@@ -94,6 +114,8 @@ struct CapacityLimiterLike {
 
   static auto Take(Object& object) { return object.Acquire(); }
   static std::optional<Hold> TryTake(Object& object) { return object.TryAcquire(); }
+  static auto TakeAll(Object& object) { return Take(object); }
+  static std::optional<Hold> TryTakeAll(Object& object) { return TryTake(object); }
   static void GiveBack(Hold& hold) { hold.Release(); }
   static Task<Hold> TakeSome(Object& object, size_t) { co_return co_await object.Acquire(); }
   static std::optional<Hold> TryTakeSome(Object& object, size_t) { return object.TryAcquire(); }
@@ -103,6 +125,7 @@ using LockLikes =
     ::testing::Types<SemaphoreLike<gyre::internal::OneLoop>, SemaphoreLike<gyre::internal::ManyLoops>,
                      MutexLike<gyre::internal::OneLoop>, MutexLike<gyre::internal::ManyLoops>,
                      RwLockLike<gyre::internal::OneLoop>, RwLockLike<gyre::internal::ManyLoops>,
+                     ReadLockLike<gyre::internal::OneLoop>, ReadLockLike<gyre::internal::ManyLoops>,
                      CapacityLimiterLike<gyre::internal::OneLoop>, CapacityLimiterLike<gyre::internal::ManyLoops>>;
 
 }  // namespace gyre::testing
