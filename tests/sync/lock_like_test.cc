@@ -227,6 +227,30 @@ TYPED_TEST(LockLike, WithADeadlineThatHasPassedItIsTakenIfFreeAndNotWaitedFor) {
   });
 }
 
+// [F20] Such a one is in the queue until the timers of its turn: if it is handed over by then, that is undone, or it has it.
+TYPED_TEST(LockLike, WhatIsHandedToOneWhoseDeadlineHasPassedIsNotLost) {
+  InEveryWorld([]() -> Task<> {
+    typename TestFixture::Object door;
+    std::string log;
+    Gate out;
+    out.Open();
+    auto mine = TypeParam::TryTakeAll(door);
+    auto ask_too_late = [&]() -> Task<> {
+      const auto taken = co_await Deadline(Loop::Current().Now() - 1s, TypeParam::Take(door));
+      log += taken.ok() ? 'a' : '-';
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(ask_too_late);
+      scope.Spawn(TestFixture::VisitAlone, std::ref(door), std::ref(log), 'b', std::ref(out));
+      co_await Yield();
+      TypeParam::GiveBack(*mine);
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log.size(), 2u) << log;
+    EXPECT_TRUE(TypeParam::TryTakeAll(door).has_value());
+  });
+}
+
 // [F20]
 TYPED_TEST(LockLike, InAStoppedScopeNothingIsTried) {
   InEveryWorld([]() -> Task<> {

@@ -1,4 +1,5 @@
 // What a semaphore has beyond other lock-likes: units, permits, a bound, and an end.
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "gtest/gtest.h"
+#include "gyre/runtime/deadline.h"
 #include "gyre/runtime/errors.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/sleep.h"
@@ -17,6 +19,8 @@
 
 namespace gyre::testing {
 namespace {
+
+using namespace std::chrono_literals;
 
 template <class Form>
 class SemaphoreTest : public ::testing::Test {};
@@ -101,6 +105,28 @@ TYPED_TEST(SemaphoreTest, OneThatAsksForFewerDoesNotOvertakeAndGoesOnWhenTheLarg
     co_await WithScope(body);
     EXPECT_EQ(log, "s");
     EXPECT_EQ(semaphore.available(), 4u);
+  });
+}
+
+// [F16, F20]
+TYPED_TEST(SemaphoreTest, ALargeOneWhoseDeadlineHasPassedHoldsUpThoseBehindItForItsTurnOnly) {
+  InEveryWorld([]() -> Task<> {
+    BasicSemaphore<TypeParam> semaphore(1);
+    std::string log;
+    Gate out;
+    out.Open();
+    auto ask_too_late = [&]() -> Task<> {
+      const auto taken = co_await Deadline(Loop::Current().Now() - 1s, semaphore.Acquire(5));
+      EXPECT_EQ(taken.status().code(), absl::StatusCode::kDeadlineExceeded);
+    };
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(ask_too_late);
+      scope.Spawn(TakeUnits<TypeParam>, std::ref(semaphore), size_t{1}, std::ref(log), 's', std::ref(out));
+      co_return;
+    };
+    co_await WithScope(body);
+    EXPECT_EQ(log, "s");
+    EXPECT_EQ(semaphore.available(), 1u);
   });
 }
 
