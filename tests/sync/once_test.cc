@@ -139,6 +139,25 @@ TYPED_TEST(OnceTest, LeavesNothingBehindWhereverATaskIsStopped) {
   EXPECT_GE(report.points().size(), 6u);
 }
 
+TYPED_TEST(OnceTest, ToDestroyItWhileItRunsOrIsWaitedForIsACheckFailure) {
+  auto destroy_asked = [](int tasks) {
+    InCalmSimulation([tasks]() -> Task<> {
+      auto once = std::make_unique<BasicOnce<TypeParam>>();
+      Gate never;
+      auto work = [&]() -> Task<> { co_await never.Wait(); };
+      auto ask = [&]() -> Task<> { co_await once->Run(work); };
+      auto body = [&](Scope& scope) -> Task<> {
+        for (int i = 0; i < tasks; ++i) scope.Spawn(ask);
+        for (int i = 0; i < 4; ++i) co_await Yield();
+        once.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  EXPECT_DEATH(destroy_asked(1), "a Once, Lazy or SingleFlight was destroyed while it runs");
+  EXPECT_DEATH(destroy_asked(2), "a Once, Lazy or SingleFlight was destroyed while a task waits for it");
+}
+
 TYPED_TEST(OnceTest, ALazyValueIsMadeWhenItIsFirstAskedForAndOnce) {
   InEveryWorld([]() -> Task<> {
     int made = 0;
@@ -199,6 +218,28 @@ TYPED_TEST(OnceTest, ABadStatusOfALazyIsItsMakersAndTheNextMakesTheValueAnew) {
   });
 }
 
+TYPED_TEST(OnceTest, ToDestroyALazyWhileItRunsOrIsWaitedForIsACheckFailure) {
+  auto destroy_asked = [](int tasks) {
+    InCalmSimulation([tasks]() -> Task<> {
+      Gate never;
+      auto make = [&]() -> Task<int> {
+        co_await never.Wait();
+        co_return 1;
+      };
+      auto lazy = std::make_unique<BasicLazy<int, TypeParam>>(make);
+      auto ask = [&]() -> Task<> { static_cast<void>(co_await lazy->Get()); };
+      auto body = [&](Scope& scope) -> Task<> {
+        for (int i = 0; i < tasks; ++i) scope.Spawn(ask);
+        for (int i = 0; i < 4; ++i) co_await Yield();
+        lazy.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  EXPECT_DEATH(destroy_asked(1), "a Once, Lazy or SingleFlight was destroyed while it runs");
+  EXPECT_DEATH(destroy_asked(2), "a Once, Lazy or SingleFlight was destroyed while a task waits for it");
+}
+
 TEST(SingleFlight, WhoAsksForTheSameAtTheSameTimeSharesOneFetch) {
   InEveryWorld([]() -> Task<> {
     SingleFlight<std::string, std::string> flights;
@@ -253,6 +294,27 @@ TEST(SingleFlight, WhereTheFetchFailsTheNextThatWaitsFetches) {
     EXPECT_EQ(log, "s22");
     EXPECT_EQ(flights.in_flight(), 0u);
   });
+}
+
+TEST(SingleFlight, ToDestroyItWhileOneFetchesOrWaitsIsACheckFailure) {
+  auto destroy_asked = [](int tasks) {
+    InCalmSimulation([tasks]() -> Task<> {
+      auto flights = std::make_unique<SingleFlight<int, int>>();
+      Gate never;
+      auto fetch = [&]() -> Task<int> {
+        co_await never.Wait();
+        co_return 1;
+      };
+      auto ask = [&]() -> Task<> { static_cast<void>(co_await flights->Do(1, fetch)); };
+      auto body = [&](Scope& scope) -> Task<> {
+        for (int i = 0; i < tasks; ++i) scope.Spawn(ask);
+        for (int i = 0; i < 4; ++i) co_await Yield();
+        flights.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  for (const int tasks : {1, 2}) EXPECT_DEATH(destroy_asked(tasks), "a SingleFlight was destroyed while a task waits for it");
 }
 
 TEST(SingleFlight, LeavesNothingBehindWhereverATaskIsStopped) {

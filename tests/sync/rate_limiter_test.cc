@@ -7,6 +7,7 @@
 #include <deque>
 #include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -160,6 +161,22 @@ TEST(RateLimiter, MisuseIsACheckFailure) {
   EXPECT_DEATH(RateLimiter(1, 1s, size_t{1} << 50), "must be below 4e18");
   RateLimiter limiter(1, 1s, 2);
   EXPECT_DEATH(static_cast<void>(limiter.Acquire(3)), "its burst is smaller");
+}
+
+TEST(RateLimiter, ToDestroyItWhileOneWaitsIsACheckFailure) {
+  auto destroy_awaited = [] {
+    InCalmSimulation([]() -> Task<> {
+      auto limiter = std::make_unique<RateLimiter>(1, 1s);
+      std::string log;
+      EXPECT_TRUE(limiter->TryAcquire());
+      auto body = [&](Scope& scope) -> Task<> {
+        co_await Arrive(scope, *limiter, log, 'a', [&] { return limiter->Acquire(); });
+        limiter.reset();
+      };
+      co_await WithScope(body);
+    });
+  };
+  EXPECT_DEATH(destroy_awaited(), "a RateLimiter was destroyed while a task waits for it");
 }
 
 TEST(RateLimiter, LeavesNothingBehindWhereverATaskIsStopped) {
