@@ -2,7 +2,7 @@
 //
 // A `Like` says what the thing is, how a task takes it, and how a task takes all of it, which keeps out everybody else: the
 // same, but for readers. And for the walk: how it takes some, `units` of `kUnits` together, which a reader-writer lock reads as
-// "one reader" or "all of them: a writer".
+// "one reader" or "all of them: a writer"; and what else it can do with some of that, where `random` decides with how many units.
 #ifndef GYRE_TESTS_SYNC_LOCK_LIKES_H_
 #define GYRE_TESTS_SYNC_LOCK_LIKES_H_
 
@@ -38,6 +38,17 @@ struct SemaphoreLike {
   static void GiveBack(Hold& hold) { hold.Release(); }
   static Task<Hold> TakeSome(Object& object, size_t units) { co_return co_await object.Acquire(units); }
   static std::optional<Hold> TryTakeSome(Object& object, size_t units) { return object.TryAcquire(units); }
+  static size_t GiveBackSome(Hold& hold, size_t random) { return SplitOff(hold, random).units(); }
+  static size_t HandOnSome(Hold& from, size_t random, Hold& to) {
+    Hold some = SplitOff(from, random);
+    const size_t units = some.units();
+    to.Merge(std::move(some));
+    return units;
+  }
+  static size_t ForgetSome(Hold& hold, size_t random) { return SplitOff(hold, random).Forget(); }
+
+ private:
+  static Hold SplitOff(Hold& hold, size_t random) { return hold.Split(random % (hold.units() + 1)); }
 };
 
 template <class Form>
@@ -86,6 +97,12 @@ struct RwLockLike {
     }
     auto writing = object.TryWriteLock();
     return writing ? std::optional<AnyHold>(std::move(*writing)) : std::nullopt;
+  }
+  static size_t GiveBackSome(AnyHold& hold, size_t) {
+    auto* const writing = std::get_if<typename BasicRwLock<Form>::WriteGuard>(&hold);
+    if (writing == nullptr) return 0;
+    hold = std::move(*writing).Downgrade();
+    return kUnits - 1;
   }
 };
 

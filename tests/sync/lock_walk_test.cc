@@ -1,8 +1,8 @@
 // A random walk of 100 000 operations over each lock-like, beside a plain model: a queue and a count.
 //
-// Eight tasks take, hold and give back; a ninth decides at random what they do, several things in one turn, so that a
-// stop meets one that has been handed what it waits for and has not run. After each such burst everybody must be where
-// the model has them.
+// Eight tasks take, hold and give back, some of it or all; a ninth decides at random what they do, several things in one
+// turn, so that a stop meets one that has been handed what it waits for and has not run. After each such burst everybody
+// must be where the model has them.
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -36,6 +36,10 @@ constexpr int kOperations = 100'000;
 class AnyHold {
  public:
   virtual ~AnyHold() = default;
+  // These say with how many units they did it: 0 also where its like can't do that.
+  virtual size_t GiveBackSome(size_t random) = 0;
+  virtual size_t HandOnSome(size_t random, AnyHold& to) = 0;
+  virtual size_t ForgetSome(size_t random) = 0;
 };
 class AnyLock {
  public:
@@ -46,7 +50,17 @@ class AnyLock {
   virtual size_t units() const = 0;
   virtual size_t Ask(size_t random) const = 0;
   virtual bool Resize(size_t units) = 0;
+  virtual bool CanChangeHolds() const = 0;
+  // Adds what was forgotten.
+  virtual void Release(size_t units) = 0;
 };
+
+template <class Like>
+concept CanGiveBackSome = requires(decltype(*Like::TryTakeSome(std::declval<typename Like::Object&>(), 1)) hold) {
+  Like::GiveBackSome(hold, 1);
+};
+static_assert(CanGiveBackSome<SemaphoreLike<OneLoop>> && CanGiveBackSome<RwLockLike<OneLoop>>);
+static_assert(!CanGiveBackSome<MutexLike<OneLoop>>);
 
 template <class Like>
 class WalkedLock final : public AnyLock {
@@ -69,15 +83,33 @@ class WalkedLock final : public AnyLock {
     }
     return false;
   }
+  bool CanChangeHolds() const override { return CanGiveBackSome<Like>; }
+  void Release(size_t units) override {
+    if constexpr (requires { object_.Release(units); }) object_.Release(units);
+  }
 
  private:
   template <class Taken>
+  struct Held final : AnyHold {
+    explicit Held(Taken its) : taken(std::move(its)) {}
+    size_t GiveBackSome(size_t random) override {
+      if constexpr (requires { Like::GiveBackSome(taken, random); }) return Like::GiveBackSome(taken, random);
+      return 0;
+    }
+    size_t HandOnSome(size_t random, AnyHold& to) override {
+      Taken& other = static_cast<Held&>(to).taken;
+      if constexpr (requires { Like::HandOnSome(taken, random, other); }) return Like::HandOnSome(taken, random, other);
+      return 0;
+    }
+    size_t ForgetSome(size_t random) override {
+      if constexpr (requires { Like::ForgetSome(taken, random); }) return Like::ForgetSome(taken, random);
+      return 0;
+    }
+    Taken taken;
+  };
+  template <class Taken>
   static std::unique_ptr<AnyHold> Wrap(Taken taken) {
-    struct Held final : AnyHold {
-      explicit Held(Taken its) : taken(std::move(its)) {}
-      Taken taken;
-    };
-    return std::make_unique<Held>(std::move(taken));
+    return std::make_unique<Held<Taken>>(std::move(taken));
   }
 
   typename Like::Object object_{Like::kUnits};
@@ -105,10 +137,24 @@ class Model {
     states_[task] = State::kAway;
     HandOut();
   }
+  void GiveBackSome(size_t task, size_t units) {
+    held_[task] -= units;
+    taken_ -= units;
+    HandOut();
+  }
+  void HandOn(size_t from, size_t units, size_t to) {
+    held_[from] -= units;
+    held_[to] += units;
+  }
+  void Forget(size_t task, size_t units) {
+    total_ -= units;
+    GiveBackSome(task, units);
+  }
   void Resize(size_t units) {
     total_ = units;
     HandOut();
   }
+  size_t total() const { return total_; }
 
  private:
   void Give(size_t task, size_t units) {
@@ -173,7 +219,8 @@ class Walk {
       scope.RequestStop();
     };
     co_await WithScope(body);
-    EXPECT_NE(lock_.TryTake(std::min(lock_.units(), total_)), nullptr) << "nothing is held when all have gone";
+    EXPECT_NE(lock_.TryTake(std::min(lock_.units(), model_.total())), nullptr) << "nothing is held when all have gone";
+    EXPECT_EQ(changed_ > 500, lock_.CanChangeHolds()) << changed_;
     EXPECT_GT(undone_, 500u) << "stops that met one that had been handed what it waited for";
   }
 
@@ -184,9 +231,12 @@ class Walk {
     const size_t units = lock_.Ask(rng_.Below(1000));
     EXPECT_EQ(lock_.TryTake(units) != nullptr, model_.CanTake(units)) << "try " << units << ", burst " << bursts_;
     const size_t total = 1 + rng_.Below(2 * lock_.units());
-    if (!lock_.Resize(total)) return;
-    total_ = total;
-    model_.Resize(total);
+    if (lock_.Resize(total)) {
+      model_.Resize(total);
+    } else if (forgotten_ > 0) {
+      lock_.Release(forgotten_);
+      model_.Resize(model_.total() + std::exchange(forgotten_, 0));
+    }
   }
 
   void Act(Scope& scope, std::array<bool, kTasks>& is_used) {
@@ -199,6 +249,7 @@ class Walk {
       slot.task = scope.Spawn(Visit, std::ref(lock_), units, std::ref(slot));
       return model_.Arrive(task, units);
     }
+    if (slot.state == State::kHolding && lock_.CanChangeHolds() && rng_.Below(3) == 0) return ChangeHold(task, is_used);
     const bool is_asking = slot.state == State::kAsking;
     if (is_asking || rng_.Below(3) == 0) {
       undone_ += is_asking && model_.state(task) == State::kHolding;
@@ -210,6 +261,26 @@ class Walk {
     model_.Leave(task);
   }
 
+  // Its task goes on holding what is left of it.
+  void ChangeHold(size_t task, std::array<bool, kTasks>& is_used) {
+    AnyHold& hold = *slots_[task].hold;
+    const size_t random = rng_.Below(1000);
+    const size_t other = rng_.Below(kTasks);
+    size_t units = 0;
+    if (rng_.Below(8) == 0) {
+      units = hold.ForgetSome(random);
+      model_.Forget(task, units);
+      forgotten_ += units;
+    } else if (slots_[other].state == State::kHolding && !std::exchange(is_used[other], true)) {
+      units = hold.HandOnSome(random, *slots_[other].hold);
+      model_.HandOn(task, units, other);
+    } else {
+      units = hold.GiveBackSome(random);
+      model_.GiveBackSome(task, units);
+    }
+    changed_ += units != 0;
+  }
+
   void Check() {
     for (size_t i = 0; i < kTasks; ++i) EXPECT_EQ(slots_[i].state, model_.state(i)) << "task " << i << ", burst " << bursts_;
     EXPECT_EQ(lock_.waiting(), model_.waiting()) << "burst " << bursts_;
@@ -219,10 +290,11 @@ class Walk {
   gyre::internal::Rng rng_;
   Model model_;
   std::array<Slot, kTasks> slots_;
-  size_t total_ = lock_.units();
+  size_t forgotten_ = 0;
   int operations_ = 0;
   int bursts_ = 0;
   size_t undone_ = 0;
+  int changed_ = 0;
 };
 
 template <class Like>
