@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
+#include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -49,18 +51,28 @@ void OnFourLoops(F run) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
-// How many are inside, in words that only an atomic could make right if the lock did not.
+// How many of its places are taken, in words that only an atomic could make right if the lock did not; and for TSan plain
+// memory, which whoever has all places writes, and whoever has some reads.
 class Room {
  public:
   explicit Room(int places) : places_(places) {}
-  void Enter() {
-    if (inside_.fetch_add(1, std::memory_order_relaxed) >= places_) too_many_.store(true, std::memory_order_relaxed);
+  void Enter(int places) {
+    if (inside_.fetch_add(places, std::memory_order_relaxed) + places > places_) SetWrong();
+    if (begun_ != ended_) SetWrong();
+    if (places == places_) ++begun_;
   }
-  void Leave() {
-    inside_.fetch_sub(1, std::memory_order_relaxed);
+  void Leave(int places) {
+    if (places == places_) ++ended_;
+    if (begun_ != ended_) SetWrong();
+    inside_.fetch_sub(places, std::memory_order_relaxed);
     visits_.fetch_add(1, std::memory_order_relaxed);
   }
-  bool had_too_many() const { return too_many_.load(std::memory_order_relaxed); }
+  int places() const { return places_; }
+  // Visits of all places. Of whoever is inside.
+  int64_t begun() const { return begun_; }
+  void SetWrong() { is_wrong_.store(true, std::memory_order_relaxed); }
+
+  bool was_wrong() const { return is_wrong_.load(std::memory_order_relaxed); }
   int inside() const { return inside_.load(std::memory_order_relaxed); }
   int64_t visits() const { return visits_.load(std::memory_order_relaxed); }
 
@@ -68,33 +80,33 @@ class Room {
   const int places_;
   std::atomic<int> inside_{0};
   std::atomic<int64_t> visits_{0};
-  std::atomic<bool> too_many_{false};
+  std::atomic<bool> is_wrong_{false};
+  int64_t begun_ = 0;
+  int64_t ended_ = 0;
 };
 
 class Visit {
  public:
-  explicit Visit(Room& room) : room_(room) { room_.Enter(); }
-  ~Visit() { room_.Leave(); }
+  Visit(Room& room, int places) : room_(room), places_(places) { room_.Enter(places_); }
+  ~Visit() { room_.Leave(places_); }
 
  private:
   Room& room_;
+  const int places_;
 };
 
-// Tasks that come again and again, while others on the same loop are stopped at whatever moment they are in.
-template <class Take>
-void VisitOnFourLoops(Room& room, Take take) {
-  OnFourLoops([&room, take]() -> Task<> {
-    auto visit = [&room, take]() -> Task<> {
-      for (int i = 0; i < kVisits; ++i) {
-        const auto hold = co_await take();
-        const Visit inside(room);
-        if (i % 8 == 0) co_await Yield();
-      }
+// Tasks that come again and again, `visit(i)` each time, while others on the same loop are stopped at whatever moment they
+// are in.
+template <class F>
+void ComeOnFourLoops(Room& room, F visit) {
+  OnFourLoops([visit]() -> Task<> {
+    auto come = [&](int first) -> Task<> {
+      for (int i = 0; i < kVisits; ++i) co_await visit(first + i);
     };
     auto disturb = [&]() -> Task<> {
       for (int i = 0; i < kVisits / 4; ++i) {
         auto body = [&](Scope& scope) -> Task<> {
-          scope.Spawn(visit);
+          scope.Spawn(come, i);
           for (int turn = 0; turn < i % 4; ++turn) co_await Yield();
           scope.RequestStop();
         };
@@ -102,14 +114,23 @@ void VisitOnFourLoops(Room& room, Take take) {
       }
     };
     auto all = [&](Scope& scope) -> Task<> {
-      for (int i = 0; i < kTasks; ++i) scope.Spawn(visit);
+      for (int i = 0; i < kTasks; ++i) scope.Spawn(come, i);
       co_await disturb();
     };
     co_await WithScope(all);
   });
-  EXPECT_FALSE(room.had_too_many());
+  EXPECT_FALSE(room.was_wrong());
   EXPECT_EQ(room.inside(), 0);
   EXPECT_GE(room.visits(), int64_t{kLoops} * kTasks * kVisits);
+}
+
+template <class Take>
+void VisitOnFourLoops(Room& room, Take take) {
+  ComeOnFourLoops(room, [&room, take](int i) -> Task<> {
+    const auto hold = co_await take();
+    const Visit inside(room, 1);
+    if (i % 8 == 0) co_await Yield();
+  });
 }
 
 TEST(SyncLockStress, SemaphoresOfOneAndTwo) {
@@ -121,6 +142,19 @@ TEST(SyncLockStress, SemaphoresOfOneAndTwo) {
     EXPECT_EQ(semaphore.taken(), 0u);
     EXPECT_EQ(semaphore.waiting(), 0u);
   }
+}
+
+TEST(SyncLockStress, OneUnitAndTwoTogether) {
+  SharedSemaphore semaphore(2, 2);
+  Room room(2);
+  ComeOnFourLoops(room, [&](int i) -> Task<> {
+    const int units = 1 + i % 2;
+    const SharedPermit permit = co_await semaphore.Acquire(static_cast<size_t>(units));
+    const Visit inside(room, units);
+    if (i % 8 < 2) co_await Yield();
+  });
+  EXPECT_EQ(semaphore.available(), 2u);
+  EXPECT_EQ(semaphore.waiting(), 0u);
 }
 
 // What it guards is plain memory: for TSan.
@@ -158,11 +192,45 @@ TEST(SyncLockStress, WritersUnderStops) {
   EXPECT_FALSE(lock.has_writer());
 }
 
-TEST(SyncLockStress, LimitersOfTwoUnderStops) {
-  SharedCapacityLimiter limiter(2);
-  Room room(2);
-  VisitOnFourLoops(room, [&] { return limiter.Acquire(); });
-  EXPECT_EQ(limiter.borrowed(), 0u);
+// One visit of four is a writer's, and every other writer reads on.
+TEST(SyncLockStress, ReadersAndWritersUnderStops) {
+  SharedRwLock lock;
+  Room room(1000);  // more than there are readers
+  auto read = [&](int i) -> Task<> {
+    std::optional<SharedReadGuard> guard;
+    if (i % 4 == 1) guard = lock.TryReadLock();
+    if (!guard.has_value()) guard = co_await lock.ReadLock();
+    const Visit inside(room, 1);
+    if (i % 8 < 4) co_await Yield();
+  };
+  auto write = [&](int i) -> Task<> {
+    SharedWriteGuard guard = co_await lock.WriteLock();
+    int64_t mine = 0;
+    {
+      const Visit inside(room, room.places());
+      mine = room.begun();
+      if (i % 16 < 8) co_await Yield();
+    }
+    if (i % 8 < 4) co_return;
+    const SharedReadGuard still_mine = std::move(guard).Downgrade();
+    const Visit inside(room, 1);
+    if (i % 16 < 8) co_await Yield();
+    if (room.begun() != mine) room.SetWrong();  // a writer in between
+  };
+  ComeOnFourLoops(room, [&](int i) { return i % 4 == 0 ? write(i) : read(i); });
+  EXPECT_EQ(lock.readers(), 0u);
+  EXPECT_FALSE(lock.has_writer());
+  EXPECT_EQ(lock.waiting(), 0u);
+}
+
+TEST(SyncLockStress, LimitersOfOneAndTwoUnderStops) {
+  for (const int total : {1, 2}) {
+    SharedCapacityLimiter limiter(static_cast<size_t>(total));
+    Room room(total);
+    VisitOnFourLoops(room, [&] { return limiter.Acquire(); });
+    EXPECT_EQ(limiter.borrowed(), 0u);
+    EXPECT_EQ(limiter.waiting(), 0u);
+  }
 }
 
 TEST(SyncLockStress, AQueueOfTwoOverACondition) {
