@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "gtest/gtest.h"
+#include "gyre/runtime/is_unwinding.h"
 #include "gyre/runtime/runtime.h"
 #include "gyre/runtime/scope.h"
 #include "gyre/runtime/sleep.h"
@@ -268,6 +269,87 @@ TEST(SyncLockStress, AQueueOfTwoOverACondition) {
   EXPECT_EQ(given, taken);
 }
 
+// A task that does `wait()`, and is stopped about when `alarm` is given, again and again, until this is stopped.
+template <class F>
+Task<> StopOneAtEachAlarm(SharedNotify& alarm, F wait) {
+  for (int i = 0;; ++i) {
+    auto body = [&](Scope& scope) -> Task<> {
+      scope.Spawn(wait);
+      for (int alarms = 0; alarms <= i % 3; ++alarms) co_await alarm.Wait();
+      if (i % 4 == 0) co_await Yield();
+      scope.RequestStop();
+    };
+    co_await WithScope(body);
+  }
+}
+
+// Four loops take turns: each notifies one that waits for the next loop's turn. Others wait at the same conditions, and are
+// stopped around that time, or pass it on. A notification that went down with one of them would end the round for good.
+class Turns {
+ public:
+  Task<> TakeAll(size_t loop) {
+    for (int i = 0; i < kRounds; ++i) {
+      SharedMutexGuard guard = co_await mutex_.Lock();
+      while (turn_ % kLoops != loop) co_await changed_[loop].Wait(guard);
+      ++turn_;
+      const size_t next = turn_ % kLoops;
+      alarms_[next].NotifyOne();
+      changed_[next].NotifyOne(guard);
+    }
+  }
+  Task<> BeInTheWay(size_t loop) {
+    SharedMutexGuard guard = co_await mutex_.Lock();
+    const Unwinding unwinding(*this, guard);
+    co_await changed_[loop].Wait(guard);
+    changed_[loop].NotifyOne(guard);
+  }
+
+  SharedNotify& alarm(size_t loop) { return alarms_[loop]; }
+  size_t turn() const { return turn_; }
+  size_t stopped() const { return stopped_; }
+  bool was_unlocked() const { return was_unlocked_.load(std::memory_order_relaxed); }
+
+ private:
+  // Of a stopped wait too, the guard holds the lock.
+  class Unwinding {
+   public:
+    Unwinding(Turns& turns, const SharedMutexGuard& guard) : turns_(turns), guard_(guard) {}
+    ~Unwinding() {
+      if (!guard_.is_locked()) turns_.was_unlocked_.store(true, std::memory_order_relaxed);
+      if (IsUnwinding()) ++turns_.stopped_;
+    }
+
+   private:
+    Turns& turns_;
+    const SharedMutexGuard& guard_;
+  };
+
+  SharedMutex mutex_;
+  std::array<SharedCondition, kLoops> changed_{SharedCondition(mutex_), SharedCondition(mutex_), SharedCondition(mutex_),
+                                               SharedCondition(mutex_)};
+  std::array<SharedNotify, kLoops> alarms_;
+  size_t turn_ = 0;  // these two are plain: the mutex guards them
+  size_t stopped_ = 0;
+  std::atomic<bool> was_unlocked_{false};
+};
+
+TEST(SyncLockStress, NoNotificationOfAConditionIsLostToAStop) {
+  Turns turns;
+  OnFourLoops([&](size_t loop) -> Task<> {
+    auto be_in_the_way = [&turns, loop]() -> Task<> { co_await turns.BeInTheWay(loop); };
+    auto all = [&](Scope& scope) -> Task<> {
+      auto disturb = [&turns, loop, be_in_the_way]() { return StopOneAtEachAlarm(turns.alarm(loop), be_in_the_way); };
+      scope.Spawn(disturb);
+      co_await turns.TakeAll(loop);
+      scope.RequestStop();
+    };
+    co_await WithScope(all);
+  });
+  EXPECT_EQ(turns.turn(), kLoops * kRounds);
+  EXPECT_FALSE(turns.was_unlocked());
+  EXPECT_GT(turns.stopped(), 0u);
+}
+
 TEST(SyncLockStress, RoundsOfABarrierSeeWhatWasDoneBefore) {
   SharedBarrier barrier(kLoops);
   std::array<int, kLoops> rounds{};  // plain: the barrier orders it
@@ -289,33 +371,23 @@ TEST(SyncLockStress, RoundsOfABarrierSeeWhatWasDoneBefore) {
 // is kept.
 TEST(SyncLockStress, NoNotificationIsLostToAStop) {
   SharedNotify notify;
+  std::array<SharedNotify, kLoops> alarms;
   std::atomic<int64_t> passed{0};
   OnFourLoops([&](size_t loop) -> Task<> {
-    auto pass = [&]() -> Task<> {
-      for (int i = 0; i < kRounds; ++i) {
-        co_await notify.Wait();
-        passed.fetch_add(1, std::memory_order_relaxed);
-        notify.NotifyOne();  // to the next: one baton for all
-      }
-    };
-    auto disturb = [&]() -> Task<> {
-      for (int i = 0; i < kRounds; ++i) {
-        auto body = [&](Scope& scope) -> Task<> {
-          auto wait = [&]() -> Task<> {
-            co_await notify.Wait();
-            notify.NotifyOne();
-          };
-          scope.Spawn(wait);
-          for (int turn = 0; turn < i % 3; ++turn) co_await Yield();
-          scope.RequestStop();
-        };
-        co_await WithScope(body);
-      }
+    auto pass_one = [&]() -> Task<> {
+      co_await notify.Wait();
+      for (SharedNotify& alarm : alarms) alarm.NotifyOne();
+      notify.NotifyOne();  // to the next: one baton for all
     };
     auto all = [&](Scope& scope) -> Task<> {
+      auto disturb = [&, loop]() { return StopOneAtEachAlarm(alarms[loop], pass_one); };
       scope.Spawn(disturb);
       if (loop == 0) notify.NotifyOne();
-      co_await pass();
+      for (int i = 0; i < kRounds; ++i) {
+        co_await pass_one();
+        passed.fetch_add(1, std::memory_order_relaxed);
+      }
+      scope.RequestStop();
     };
     co_await WithScope(all);
   });
