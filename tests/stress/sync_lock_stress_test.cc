@@ -33,13 +33,16 @@ namespace {
 
 #if defined(GYRE_LONG_STRESS)  // by hand: docs/testing.md
 constexpr int kVisits = 90'000;
-constexpr int kRounds = 10'000;
+constexpr int kRounds = 125'000;
+constexpr int kRuntimes = 500;
 #elif defined(GYRE_DEBUG_CHECKS)  // the sanitizers' builds: some ten times slower
 constexpr int kVisits = 1'000;
-constexpr int kRounds = 200;
+constexpr int kRounds = 1'000;
+constexpr int kRuntimes = 10;
 #else
 constexpr int kVisits = 14'000;
 constexpr int kRounds = 4'000;
+constexpr int kRuntimes = 200;
 #endif
 constexpr size_t kLoops = 4;
 constexpr int kTasks = 3;  // on each loop
@@ -395,7 +398,7 @@ TEST(SyncLockStress, NoNotificationIsLostToAStop) {
 }
 
 TEST(SyncLockStress, EventsLatchesOncesAndGatesBeginAndEndWithFourLoops) {
-  for (int round = 0; round < kRounds / 20; ++round) {
+  for (int round = 0; round < kRuntimes; ++round) {
     SharedEvent begin;
     SharedLatch ready(kLoops);
     SharedOnce once;
