@@ -6,6 +6,7 @@ namespace gyre {
 
 void Leaf::CompleteFromAnyThread() {
   internal::LoopCore& loop = loop_core();
+  // A test that watches may stop it before it arrives. On another thread the scope is not ours to ask.
   if (&loop == internal::tls_loop && waiter_->scope()->attention() != 0) [[unlikely]] TellCompleted(/*is_queued=*/true);
   loop.loop.PushFromAnyThread(*this);
 }
